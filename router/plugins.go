@@ -1,0 +1,211 @@
+package router
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/org/mtx/router/media"
+)
+
+// Protocol is a component that serves clients for as long as the router runs:
+// a media server, the control API, the playback server.
+//
+// A Protocol value is configuration, not state: a plain struct (or a pointer to
+// one) that the router compares with reflect.DeepEqual, or with its method
+// Equal(any) bool if it has one, to find out whether [Router.Apply] changed it.
+// The same pointer is always equal. Everything that lives at run time belongs
+// to local variables of Serve.
+type Protocol interface {
+	// Name is unique in a router ("rtsp", "rtsps").
+	Name() string
+
+	// Serve binds, calls h.Ready exactly once, then works until ctx is done.
+	// An error before Ready makes Start or Apply fail; an error after it is
+	// fatal for the router. When Serve returns, nothing that it started is left.
+	Serve(ctx context.Context, h *Host) error
+}
+
+// HotProtocol is a [Protocol] that can take some changes while it serves. They
+// arrive on [Host.Updates].
+type HotProtocol interface {
+	Protocol
+	// CanUpdate tells whether a running Serve can turn into next.
+	CanUpdate(next Protocol) bool
+}
+
+// Source brings a stream into a path. As with [Protocol], the value is
+// configuration; Run may be called again after it returned, never concurrently
+// for the same path.
+type Source interface {
+	// Type is the label of the source in the Control API ("rtspSource").
+	Type() string
+
+	// Run connects, publishes through run, and returns when the stream is over
+	// or ctx is done. The router restarts it after a pause, so it must not retry
+	// by itself. When it returns, nothing that it started is left.
+	Run(ctx context.Context, run *SourceRun) error
+}
+
+// HotSource is a [Source] that can take some changes without a restart. They
+// are delivered on [SourceRun.Updates].
+type HotSource interface {
+	Source
+	// CanUpdate tells whether a running Run can turn into next.
+	CanUpdate(next Source) bool
+}
+
+// Redirector is a [Source] that has no media and sends readers elsewhere. Its
+// Run is never called.
+type Redirector interface {
+	Source
+	// RedirectURL is an absolute URL, or the name of another path with a
+	// leading slash.
+	RedirectURL() string
+}
+
+// Inviter is a [Source] that does not publish but makes somebody else do it:
+// an external command, a camera that is told to push. While it is the source of
+// a path, the path accepts publishers.
+type Inviter interface {
+	Source
+	// Invites does nothing; it marks the type.
+	Invites()
+}
+
+// Sink consumes the stream of a path while one is available: a recorder, a
+// forwarder, an analyzer.
+type Sink interface {
+	// Type is the label of the sink in logs and in the Control API.
+	Type() string
+
+	// Run consumes run.Stream until it ends ([ErrStreamClosed]) or ctx is done.
+	// The router restarts it after a pause if it fails.
+	Run(ctx context.Context, run *SinkRun) error
+}
+
+// Authenticator decides who may do what. It is called from the goroutine of
+// the client, never with a lock held, so it may block; it must honour ctx. It
+// may be called by many goroutines at once.
+type Authenticator interface {
+	// Authenticate returns the identity of the client, or an [*AuthError].
+	Authenticate(ctx context.Context, req *AccessRequest) (Identity, error)
+}
+
+// AuthenticatorFunc adapts a function to [Authenticator].
+type AuthenticatorFunc func(context.Context, *AccessRequest) (Identity, error)
+
+// Authenticate calls f.
+func (f AuthenticatorFunc) Authenticate(ctx context.Context, r *AccessRequest) (Identity, error) {
+	return f(ctx, r)
+}
+
+// Action is what a client wants to do.
+type Action string
+
+// Actions. The first two concern streams, the others parts of the server.
+const (
+	ActionPublish  Action = "publish"
+	ActionRead     Action = "read"
+	ActionPlayback Action = "playback"
+	ActionAPI      Action = "api"
+	ActionMetrics  Action = "metrics"
+	ActionPprof    Action = "pprof"
+)
+
+// AccessRequest is a question to the [Authenticator].
+type AccessRequest struct {
+	Action    Action
+	Path      string // name of the path; empty for api, metrics, pprof
+	Query     string // raw query of the URL, as the client sent it
+	Protocol  string // filled in by the Host: "rtsp", "rtmp"...
+	SessionID string // UUID of the session or connection
+	UserAgent string
+	Addr      netip.Addr // of the client
+	User      string
+	Pass      string
+	Token     string // bearer token
+
+	// Verify replaces the comparison of passwords, for challenge-response
+	// schemes such as RTSP digest: it tells whether the client knows this pair
+	// of user and plain password. Nil if User and Pass are known.
+	Verify func(user, pass string) bool
+}
+
+// HasCredentials tells whether the client sent credentials of any kind.
+func (r *AccessRequest) HasCredentials() bool {
+	return r.User != "" || r.Pass != "" || r.Token != ""
+}
+
+// Identity is an authenticated client.
+type Identity struct {
+	// User is the name to show to operators; it may be empty.
+	User string
+}
+
+// Peer says, for operators, who is at the other end of a publication or a
+// reading: the type of a session of the Control API and its id.
+type Peer struct {
+	Type string // "rtspSession", "rtspSource", "hlsMuxer"...
+	ID   string // empty for sources that are pulled
+}
+
+// SourceRun is what a running [Source] may use.
+type SourceRun struct {
+	// Path is the name of the path.
+	Path string
+	// Config is the configuration of the path at the time of the start.
+	Config *PathConfig
+	// Log carries the path and the type of the source.
+	Log *slog.Logger
+	// Updates delivers new values to a [HotSource]; only the last one is kept.
+	Updates <-chan Source
+
+	groups []string
+	query  string
+	typ    string
+	path   *Path
+}
+
+// Expand replaces $G1, $G2... by the groups of the regular expression that the
+// path matched, and $MTX_QUERY by the query of the reader that started an
+// on-demand source.
+func (r *SourceRun) Expand(s string) string {
+	for i := len(r.groups) - 1; i >= 1; i-- {
+		s = strings.ReplaceAll(s, "$G"+strconv.Itoa(i), r.groups[i])
+	}
+	return strings.ReplaceAll(s, "$MTX_QUERY", r.query)
+}
+
+// Publish makes the path ready.
+func (r *SourceRun) Publish(ctx context.Context, tracks []media.Track, o PublishOptions) (*Publisher, error) {
+	if o.Peer.Type == "" {
+		o.Peer.Type = r.typ
+	}
+	return r.path.publish(ctx, tracks, o, true)
+}
+
+// SinkRun is what a running [Sink] may use.
+type SinkRun struct {
+	// Path is the name of the path.
+	Path string
+	// Config is the configuration of the path at the time of the start.
+	Config *PathConfig
+	// Log carries the path and the type of the sink.
+	Log *slog.Logger
+	// Stream is the stream to consume.
+	Stream *Stream
+
+	groups []string
+}
+
+// Expand replaces $G1, $G2... by the groups of the regular expression that the
+// path matched, and $MTX_PATH by its name.
+func (r *SinkRun) Expand(s string) string {
+	for i := len(r.groups) - 1; i >= 1; i-- {
+		s = strings.ReplaceAll(s, "$G"+strconv.Itoa(i), r.groups[i])
+	}
+	return strings.ReplaceAll(s, "$MTX_PATH", r.Path)
+}
