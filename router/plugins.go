@@ -199,6 +199,7 @@ type SinkRun struct {
 	Stream *Stream
 
 	groups []string
+	path   *Path
 }
 
 // Expand replaces $G1, $G2... by the groups of the regular expression that the

@@ -228,7 +228,7 @@ func (*MPEG1Video) ClockRate() int       { return 90000 }
 func (*MJPEG) ClockRate() int            { return 90000 }
 func (*Opus) ClockRate() int             { return 48000 }
 func (c *Vorbis) ClockRate() int         { return c.SampleRate }
-func (c *MPEG4Audio) ClockRate() int     { return c.Config.SampleRate }
+func (c *MPEG4Audio) ClockRate() int     { return aacSampleRate(c.Config) }
 func (c *MPEG4AudioLATM) ClockRate() int { return c.Rate }
 func (*MPEG1Audio) ClockRate() int       { return 90000 }
 func (c *AC3) ClockRate() int            { return c.SampleRate }

@@ -1,0 +1,246 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/org/mtx/router/media"
+)
+
+const defaultAuthPause = 4 * time.Second
+
+// Host is the face that a router shows to a running [Protocol]. It is a
+// concrete type so that it can grow without breaking anybody.
+type Host struct {
+	r         *Router
+	proto     string
+	log       *slog.Logger
+	ready     chan struct{}
+	readyOnce sync.Once
+	addrs     []net.Addr
+	updates   chan Protocol
+}
+
+// Log returns the logger of the protocol.
+func (h *Host) Log() *slog.Logger { return h.log }
+
+// Router gives the control API and metrics the whole router. Media protocols
+// do not need it.
+func (h *Host) Router() *Router { return h.r }
+
+// Updates delivers new values to a [HotProtocol]; only the last one is kept.
+func (h *Host) Updates() <-chan Protocol { return h.updates }
+
+// Ready tells the router that the protocol accepts clients at these addresses.
+func (h *Host) Ready(addrs ...net.Addr) {
+	h.readyOnce.Do(func() {
+		h.addrs = addrs
+		close(h.ready)
+	})
+}
+
+// Authorize resolves the path, asks the [Authenticator], and returns a grant:
+// the only way for a client to publish or read. With wrong credentials the
+// answer comes after a pause, which delays nobody but the caller.
+//
+// Errors are [*PathError] values that wrap [ErrInvalidName], [ErrPathNotFound]
+// or an [*AuthError].
+func (h *Host) Authorize(ctx context.Context, req *AccessRequest) (*Grant, error) {
+	q := *req
+	q.Protocol = h.proto
+	return h.r.authorize(ctx, &q)
+}
+
+// Listen opens a TCP listener that is handed over, with the connections that
+// wait in it, to the protocol that takes the place of this one when the
+// configuration changes and the address does not.
+func (h *Host) Listen(network, addr string) (net.Listener, error) {
+	return h.r.listeners.listen(network, addr)
+}
+
+// ServeListener is the accept loop that most TCP protocols need: it calls Ready,
+// runs handle in a goroutine per connection, and when ctx is done closes the
+// listener and the connections, and waits for the handlers. A panic of handle
+// ends its connection only.
+func (h *Host) ServeListener(ctx context.Context, ln net.Listener, handle func(context.Context, net.Conn) error) error {
+	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+	h.Ready(ln.Addr())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		wg.Go(func() {
+			defer func() { _ = conn.Close() }()
+			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+			err := protect(h.log, func() error { return handle(ctx, conn) })
+			h.log.Info("connection closed", "remote", conn.RemoteAddr(), keyReason, err)
+		})
+	}
+}
+
+func (r *Router) authorize(ctx context.Context, req *AccessRequest) (*Grant, error) {
+	g := &Grant{r: r, req: *req}
+	if req.Action == ActionPublish || req.Action == ActionRead {
+		if err := g.resolve(); err != nil {
+			return nil, err
+		}
+	}
+	cfg := r.cfg.Load()
+	if cfg.Auth == nil {
+		return g, nil
+	}
+	err := protect(r.log, func() (err error) {
+		g.id, err = cfg.Auth.Authenticate(ctx, req)
+		return err
+	})
+	if err == nil {
+		return g, nil
+	}
+	var ae *AuthError
+	if !errors.As(err, &ae) {
+		ae = &AuthError{Err: err}
+	}
+	if !ae.AskCredentials {
+		r.pauseAfterFailure(ctx, cfg.AuthPause)
+	}
+	return nil, &PathError{"authorize", req.Path, ae}
+}
+
+// pauseAfterFailure makes guessing slow.
+func (r *Router) pauseAfterFailure(ctx context.Context, limit time.Duration) {
+	if limit == 0 {
+		limit = defaultAuthPause
+	}
+	if limit > 0 {
+		sleep(ctx, rand.N(limit))
+	}
+}
+
+// Grant is permission for one action on one path, bound to the configuration
+// that was in force when it was given: using it after an incompatible reload
+// fails with [ErrConfigChanged].
+type Grant struct {
+	r      *Router
+	conf   *PathConfig
+	groups []string
+	req    AccessRequest
+	id     Identity
+}
+
+func (g *Grant) resolve() error {
+	if err := ValidatePathName(g.req.Path); err != nil {
+		return &PathError{"open", g.req.Path, errors.Join(ErrInvalidName, err)}
+	}
+	g.conf, g.groups = g.r.cfg.Load().match(g.req.Path)
+	if g.conf == nil {
+		return &PathError{"open", g.req.Path, ErrPathNotFound}
+	}
+	return nil
+}
+
+// Identity tells who was authenticated.
+func (g *Grant) Identity() Identity { return g.id }
+
+// Path returns the name of the path.
+func (g *Grant) Path() string { return g.req.Path }
+
+// Config returns the configuration of the path, e.g. for [Extra].
+func (g *Grant) Config() *PathConfig { return g.conf }
+
+// PublishOptions are options of a publication.
+type PublishOptions struct {
+	// Peer tells operators who publishes.
+	Peer Peer
+
+	// Depacketizers turn RTP packets into payloads, one for each track. Needed
+	// by publishers that write units without payloads.
+	Depacketizers []media.Depacketizer
+}
+
+// ReadOptions are options of reading.
+type ReadOptions struct {
+	// Peer tells operators who reads.
+	Peer Peer
+
+	// Subscription selects what is received; not used by Attach.
+	Subscription SubscribeOptions
+}
+
+// Publish starts publishing. The grant must be for [ActionPublish].
+func (g *Grant) Publish(ctx context.Context, tracks []media.Track, o PublishOptions) (*Publisher, error) {
+	var pub *Publisher
+	err := g.with(ActionPublish, func(p *Path) (err error) {
+		pub, err = p.publish(ctx, tracks, o, false)
+		return err
+	})
+	return pub, err
+}
+
+// Wait waits until the path has a stream, starting an on-demand source if
+// needed, and returns it without becoming a reader. The error may be a
+// [*RedirectError].
+func (g *Grant) Wait(ctx context.Context) (*Stream, error) {
+	var s *Stream
+	err := g.with(ActionRead, func(p *Path) (err error) {
+		s, err = p.wait(ctx, g.req.Query)
+		return err
+	})
+	return s, err
+}
+
+// Attach waits until the path has a stream, starting an on-demand source if
+// needed, and becomes one of its readers: it counts for on-demand sources and
+// for MaxReaders. The caller receives the stream in its own way, usually by one
+// [Tap] for all its readers. The error may be a [*RedirectError].
+func (g *Grant) Attach(ctx context.Context, o ReadOptions) (*Attachment, error) {
+	var a *Attachment
+	err := g.with(ActionRead, func(p *Path) (err error) {
+		a, err = p.attach(ctx, g.req.Query, o.Peer)
+		return err
+	})
+	return a, err
+}
+
+// Read is Attach with a subscription of its own.
+func (g *Grant) Read(ctx context.Context, o ReadOptions) (*Reader, error) {
+	a, err := g.Attach(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := a.Stream().Subscribe(o.Subscription)
+	if err != nil {
+		a.Close()
+		return nil, &PathError{"read", g.req.Path, err}
+	}
+	return &Reader{Subscription: sub, a: a}, nil
+}
+
+// with finds or creates the live path and calls f, again if the path went away
+// in between.
+func (g *Grant) with(want Action, f func(*Path) error) error {
+	if g.req.Action != want {
+		return &PathError{string(want), g.req.Path, ErrWrongAction}
+	}
+	for {
+		p, err := g.r.livePath(g)
+		if err != nil {
+			return err
+		}
+		err = f(p)
+		g.r.collect(p)
+		if !errors.Is(err, errGone) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package router
+
+import (
+	"cmp"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/org/mtx/router/media"
+)
+
+// Path is a live path. All its state is guarded by mu; whatever can block
+// (sources, sinks, hooks, authentication) runs outside of it.
+type Path struct {
+	r      *Router
+	name   string
+	groups []string
+	log    *slog.Logger
+	events queue
+
+	mu      sync.Mutex
+	conf    *PathConfig
+	closed  bool
+	pub     *Publisher // nil: no stream
+	readers map[*Attachment]struct{}
+	waiting int           // readers that wait for the stream
+	changed chan struct{} // closed at the next change of state; nil if nobody waits
+	src     *sourceRun    // nil: the source is not running
+	srcDone chan struct{} // closed when the previous run of the source is over; may be nil
+	idle    *time.Timer   // stops an on-demand source
+	sinks   []*sinkRun
+	obs     observation
+}
+
+// Name returns the name of the path.
+func (p *Path) Name() string { return p.name }
+
+// Stream returns the current stream, or nil.
+func (p *Path) Stream() *Stream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pub == nil {
+		return nil
+	}
+	return p.pub.stream
+}
+
+func (p *Path) notifyLocked() {
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
+
+func (p *Path) changedLocked() <-chan struct{} {
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return p.changed
+}
+
+// observe tells new hooks about what exists.
+func (p *Path) observe(h *Hooks) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf}
+	begin := func(o *observation, call func(*Hooks) func()) {
+		if !slices.Contains(o.seen, h) {
+			o.begin(&p.events, &p.r.tasks, []*Hooks{h}, call)
+		}
+	}
+	begin(&p.obs, func(h *Hooks) func() { return h.pathCreated(ev) })
+	if p.pub != nil {
+		ev := ev
+		ev.Peer = p.pub.peer
+		begin(&p.pub.obs, func(h *Hooks) func() { return h.pathReady(ev) })
+	}
+	for a := range p.readers {
+		ev := ev
+		ev.Peer = a.peer
+		begin(&a.obs, func(h *Hooks) func() { return h.readerAttached(ev) })
+	}
+}
+
+// update changes the configuration without disconnecting anybody.
+func (p *Path) update(c *PathConfig) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.conf
+	p.conf = c
+	if p.src != nil && !equal(old.Source, c.Source) {
+		p.src.set(c.Source)
+	}
+	if p.pub != nil {
+		p.syncSinksLocked()
+	}
+	switch {
+	case c.OnDemand.Enabled:
+		p.checkIdleLocked()
+	case !isDynamic(c.Name):
+		p.stopIdleLocked()
+		p.startSourceLocked("")
+	}
+	p.notifyLocked()
+}
+
+// close ends everything; the returned function waits until the source and the
+// sinks have stopped.
+func (p *Path) close(reason error) (wait func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return func() {}
+	}
+	p.closed = true
+	p.stopIdleLocked()
+	p.stopSourceLocked()
+	running := slices.Clone(p.sinks)
+	if p.pub != nil {
+		p.endLocked(reason)
+	}
+	p.obs.end(&p.events, &p.r.tasks)
+	p.notifyLocked()
+	done := p.srcDone
+	return func() {
+		if done != nil {
+			<-done
+		}
+		for _, s := range running {
+			<-s.done
+		}
+	}
+}
+
+// unusedLocked tells whether a path that exists only because somebody asked for
+// it can be forgotten.
+func (p *Path) unusedLocked() bool {
+	return !p.closed && isDynamic(p.conf.Name) && p.pub == nil && p.src == nil && len(p.readers) == 0 && p.waiting == 0
+}
+
+// PathInfo is a snapshot of a live path.
+type PathInfo struct {
+	Name       string
+	ConfigName string // name in the configuration, e.g. a regular expression
+	Source     *Peer  // nil: nobody publishes and no source is configured
+	Ready      bool
+	ReadyTime  time.Time // zero if not ready
+	Tracks     []media.Track
+	In, Out    uint64 // bytes of media of the current stream
+	InErrors   uint64 // access units that were lost or damaged on arrival
+	Dropped    uint64 // units dropped by slow subscriptions
+	Readers    []Peer
+}
+
+// Info returns a snapshot of the path.
+func (p *Path) Info() PathInfo {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := PathInfo{Name: p.name, ConfigName: p.conf.Name}
+	if p.conf.Source != nil {
+		i.Source = &Peer{Type: p.conf.Source.Type()}
+	}
+	if p.pub != nil {
+		s := p.pub.stream
+		peer := p.pub.peer
+		i.Source, i.Ready, i.ReadyTime, i.Tracks = &peer, true, p.pub.since, s.Tracks()
+		i.In, i.Out, i.InErrors, i.Dropped = s.in.Load(), s.out.Load(), s.inErrors.Load(), s.dropped.Load()
+	}
+	for a := range p.readers {
+		i.Readers = append(i.Readers, a.peer)
+	}
+	slices.SortFunc(i.Readers, func(a, b Peer) int { return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.ID, b.ID)) })
+	return i
+}
+
+// Path returns a live path.
+func (r *Router) Path(name string) (*Path, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.paths[name]
+	return p, ok
+}
+
+// Paths iterates over snapshots of the live paths, by name.
+func (r *Router) Paths() iter.Seq[PathInfo] {
+	r.mu.Lock()
+	paths := make([]*Path, 0, len(r.paths))
+	for _, p := range r.paths {
+		paths = append(paths, p)
+	}
+	r.mu.Unlock()
+	slices.SortFunc(paths, func(a, b *Path) int { return strings.Compare(a.name, b.name) })
+	return func(yield func(PathInfo) bool) {
+		for _, p := range paths {
+			if !yield(p.Info()) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package router
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"time"
+)
+
+// Session is a client of a protocol, or a connection of one.
+type Session interface {
+	// Info returns a snapshot. It may be called at any time by anybody.
+	Info() SessionInfo
+
+	// Close kicks the client. It does not wait.
+	Close() error
+}
+
+// SessionInfo is a snapshot of a session.
+type SessionInfo struct {
+	ID         string // UUID
+	Kind       string // "rtspSession", "webRTCSession"...: see PathReaderType and PathSourceType of the Control API
+	Created    time.Time
+	RemoteAddr string
+	Path       string
+	Query      string
+	User       string
+	State      string // "idle", "read", "publish"
+	In, Out    uint64 // bytes
+	// Details is what else the Control API shows about sessions of this kind: a
+	// pointer to a struct with JSON tags.
+	Details any
+}
+
+type sessionEntry struct {
+	kind string
+	obs  observation
+}
+
+// AddSession makes a client visible to the control API and metrics, which can
+// also kick it. Call remove when the client leaves; it is idempotent.
+func (h *Host) AddSession(s Session) (remove func()) { return h.r.addSession(s) }
+
+func (r *Router) addSession(s Session) func() {
+	info := s.Info()
+	e := &sessionEntry{kind: info.Kind}
+	ev := SessionEvent{Kind: info.Kind, ID: info.ID}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sessions[s] = e
+	e.obs.begin(&r.events, &r.tasks, *r.hooks.Load(), func(h *Hooks) func() { return h.sessionOpened(ev) })
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.sessions[s] == e {
+			delete(r.sessions, s)
+			e.obs.end(&r.events, &r.tasks)
+		}
+	}
+}
+
+// Sessions iterates over the sessions of a kind, oldest first; over all if kind
+// is empty.
+func (r *Router) Sessions(kind string) iter.Seq[SessionInfo] {
+	return func(yield func(SessionInfo) bool) {
+		var infos []SessionInfo
+		for _, s := range r.sessionsOf(kind) {
+			infos = append(infos, s.Info())
+		}
+		slices.SortFunc(infos, func(a, b SessionInfo) int {
+			return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+		})
+		for _, i := range infos {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// Session returns a session by its kind and id.
+func (r *Router) Session(kind, id string) (SessionInfo, error) {
+	for _, s := range r.sessionsOf(kind) {
+		if i := s.Info(); i.ID == id {
+			return i, nil
+		}
+	}
+	return SessionInfo{}, ErrSessionNotFound
+}
+
+// Kick closes a session. It returns [ErrSessionNotFound] if there is none.
+func (r *Router) Kick(kind, id string) error {
+	for _, s := range r.sessionsOf(kind) {
+		if s.Info().ID == id {
+			return s.Close()
+		}
+	}
+	return ErrSessionNotFound
+}
+
+func (r *Router) sessionsOf(kind string) []Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]Session, 0, len(r.sessions))
+	for s, e := range r.sessions {
+		if kind == "" || e.kind == kind {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,167 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/org/mtx/router/media"
+)
+
+const (
+	defaultQueueSize = 512
+	maxQueueSize     = 1 << 16
+)
+
+// SubscribeOptions selects what a [Subscription] receives.
+type SubscribeOptions struct {
+	// Tracks are the indexes of the wanted tracks; nil means all.
+	Tracks []int
+
+	// RTP asks for units as they come: see [TapOptions].
+	RTP bool
+
+	// QueueSize is the number of units that may wait. Zero means that of the
+	// router.
+	QueueSize int
+
+	// AnyStart also delivers video that comes before the first key frame.
+	AnyStart bool
+}
+
+type item struct {
+	track int
+	unit  *media.Unit
+}
+
+// Subscription is a bounded queue of units, drained by the goroutine of the
+// caller: the router owns no goroutine per reader.
+//
+// When the queue is full, units are dropped and counted. On a video track,
+// everything up to the next random access point is dropped then, since it could
+// not be decoded.
+type Subscription struct {
+	stream  *Stream
+	opts    SubscribeOptions
+	ch      chan item
+	wanted  []bool // per track
+	waitKey []bool // per track; guarded by Stream.mu
+	closed  bool   // guarded by Stream.mu
+	done    chan struct{}
+	dropped atomic.Uint64
+	out     atomic.Uint64
+}
+
+// Subscribe opens a subscription. It does not count as a reader of the path:
+// use [Grant.Read] for clients.
+func (s *Stream) Subscribe(o SubscribeOptions) (*Subscription, error) {
+	if o.QueueSize == 0 {
+		o.QueueSize = s.queue
+	}
+	if o.QueueSize < 0 || o.QueueSize > maxQueueSize {
+		return nil, fmt.Errorf("queue size %d: must be between 0 and %d", o.QueueSize, maxQueueSize)
+	}
+	tracks := s.Tracks()
+	sub := &Subscription{
+		stream:  s,
+		opts:    o,
+		ch:      make(chan item, o.QueueSize),
+		wanted:  make([]bool, len(tracks)),
+		waitKey: make([]bool, len(tracks)),
+		done:    make(chan struct{}),
+	}
+	for _, i := range o.Tracks {
+		if i < 0 || i >= len(tracks) {
+			return nil, fmt.Errorf("track %d: the stream has %d tracks", i, len(tracks))
+		}
+		sub.wanted[i] = true
+	}
+	for i := range tracks {
+		if o.Tracks == nil {
+			sub.wanted[i] = true
+		}
+		sub.waitKey[i] = !o.AnyStart && tracks[i].Codec.Kind() == media.Video
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subs = append(slices.Clip(s.subs), sub)
+	if !o.RTP {
+		s.wantPayloads(1)
+	}
+	return sub, nil
+}
+
+// push is called with Stream.mu held.
+func (s *Subscription) push(track int, u *media.Unit) {
+	if !s.wanted[track] {
+		return
+	}
+	if s.waitKey[track] {
+		if !u.RandomAccess {
+			return
+		}
+		s.waitKey[track] = false
+	}
+	select {
+	case s.ch <- item{track, u}:
+	default:
+		s.dropped.Add(1)
+		s.stream.dropped.Add(1)
+		s.waitKey[track] = (*s.stream.tracks.Load())[track].Codec.Kind() == media.Video
+	}
+}
+
+// Next waits for the next unit and returns it with the index of its track. At
+// the end of the stream, what is queued is still delivered, then
+// [ErrStreamClosed] is returned. Other errors are those of ctx.
+func (s *Subscription) Next(ctx context.Context) (int, *media.Unit, error) {
+	select {
+	case it := <-s.ch:
+		return s.take(it)
+	default:
+	}
+	select {
+	case it := <-s.ch:
+		return s.take(it)
+	case <-s.stream.done:
+		select { // written just before the end
+		case it := <-s.ch:
+			return s.take(it)
+		default:
+		}
+		return 0, nil, ErrStreamClosed
+	case <-s.done:
+		return 0, nil, ErrStreamClosed
+	case <-ctx.Done():
+		return 0, nil, ctx.Err()
+	}
+}
+
+func (s *Subscription) take(it item) (int, *media.Unit, error) {
+	n := uint64(it.unit.Size())
+	s.out.Add(n)
+	s.stream.out.Add(n)
+	return it.track, it.unit, nil
+}
+
+// Dropped returns how many units were lost because the reader is slow.
+func (s *Subscription) Dropped() uint64 { return s.dropped.Load() }
+
+// Bytes returns how many bytes of media were taken.
+func (s *Subscription) Bytes() uint64 { return s.out.Load() }
+
+// Close ends the subscription. It is idempotent.
+func (s *Subscription) Close() {
+	s.stream.mu.Lock()
+	defer s.stream.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	close(s.done)
+	s.stream.subs = slices.DeleteFunc(slices.Clone(s.stream.subs), func(e *Subscription) bool { return e == s })
+	if !s.opts.RTP {
+		s.stream.wantPayloads(-1)
+	}
+}

@@ -1,0 +1,140 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// tasks counts the goroutines of a router. Unlike sync.WaitGroup, it may be
+// asked to start one at any time: after wait it refuses.
+type tasks struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   sync.Cond
+}
+
+func (t *tasks) start(f func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.n++
+	go func() {
+		defer t.done()
+		f()
+	}()
+	return true
+}
+
+func (t *tasks) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n--
+	if t.n == 0 {
+		t.idle.Broadcast()
+	}
+}
+
+// wait blocks until no task is left; none can be started afterwards.
+func (t *tasks) wait() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle.L = &t.mu
+	for t.n > 0 {
+		t.idle.Wait()
+	}
+	t.closed = true
+}
+
+// queue runs functions one after another, in the order in which they were
+// pushed, outside of the locks of those who push. It owns a goroutine only
+// while it has something to do. The zero value is ready.
+type queue struct {
+	mu      sync.Mutex
+	list    []func()
+	running bool
+}
+
+func (q *queue) push(t *tasks, f func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.list = append(q.list, f)
+	if !q.running {
+		q.running = t.start(q.run)
+	}
+}
+
+func (q *queue) run() {
+	for {
+		q.mu.Lock()
+		if len(q.list) == 0 {
+			q.running = false
+			q.list = nil
+			q.mu.Unlock()
+			return
+		}
+		f := q.list[0]
+		q.list = q.list[1:]
+		q.mu.Unlock()
+		f()
+	}
+}
+
+// PanicError is the error of a plugin that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// protect turns a panic of f into an error, and logs its stack.
+func protect(log *slog.Logger, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			pe := &PanicError{Value: v, Stack: debug.Stack()}
+			log.Error("panic", keyError, pe, keyStack, string(pe.Stack))
+			err = pe
+		}
+	}()
+	return f()
+}
+
+// supervise runs f again after a pause until ctx is done or the stream that f
+// consumes is over.
+func supervise(ctx context.Context, log *slog.Logger, pause func() time.Duration, f func() error) {
+	for ctx.Err() == nil {
+		err := protect(log, f)
+		if ctx.Err() != nil || errors.Is(err, ErrStreamClosed) {
+			return
+		}
+		d := pause()
+		if err == nil {
+			log.Info("stopped, will restart", keyPause, d)
+		} else {
+			log.Error("stopped, will restart", keyError, err, keyPause, d)
+		}
+		if !sleep(ctx, d) {
+			return
+		}
+	}
+}
+
+// sleep waits; it returns false if ctx was done earlier.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
