@@ -12,37 +12,44 @@ import (
 // what did not change keeps running, with its clients. If the configuration is
 // wrong nothing changes; if a new protocol cannot start, the previous ones are
 // restored and the old configuration stays in force. ctx bounds the start of
-// protocols.
+// protocols, and the wait for another Apply that is at work.
+//
+// Apply waits for the protocols, sources and sinks that it stops, so a protocol
+// must not call it on a goroutine that its own Serve waits for, unless it knows
+// that it is not among those.
 func (r *Router) Apply(ctx context.Context, next Config) (Changes, error) {
-	return r.edit(ctx, func(Config) Config { return next })
+	return r.edit(ctx, func(Config) (Config, error) { return next, nil })
 }
 
 // AddPath adds a path, or replaces one of the same name. It is Apply with one
 // more path.
 func (r *Router) AddPath(ctx context.Context, p PathConfig) error {
-	_, err := r.edit(ctx, func(c Config) Config { return c.WithPath(p) })
+	_, err := r.edit(ctx, func(c Config) (Config, error) { return c.WithPath(p), nil })
 	return err
 }
 
 // RemovePath removes a path. It returns [ErrPathNotFound] if the configuration
 // has none of this name.
 func (r *Router) RemovePath(ctx context.Context, name string) error {
-	found := false
-	_, err := r.edit(ctx, func(c Config) Config {
-		found = slices.ContainsFunc(c.Paths, func(p PathConfig) bool { return p.Name == name })
-		return c.WithoutPath(name)
+	_, err := r.edit(ctx, func(c Config) (Config, error) {
+		if !slices.ContainsFunc(c.Paths, func(p PathConfig) bool { return p.Name == name }) {
+			return c, &PathError{"remove", name, ErrPathNotFound}
+		}
+		return c.WithoutPath(name), nil
 	})
-	if err == nil && !found {
-		return &PathError{"remove", name, ErrPathNotFound}
-	}
 	return err
 }
 
-func (r *Router) edit(ctx context.Context, f func(Config) Config) (Changes, error) {
-	r.applyMu.Lock()
-	defer r.applyMu.Unlock()
+func (r *Router) edit(ctx context.Context, f func(Config) (Config, error)) (Changes, error) {
+	if err := r.applying.lock(ctx, r.ctx.Done()); err != nil {
+		return Changes{}, err
+	}
+	defer r.applying.unlock()
 	old := r.cfg.Load()
-	cfg := f(old.Config)
+	cfg, err := f(old.Config)
+	if err != nil {
+		return Changes{}, err
+	}
 	next, err := compile(&cfg)
 	if err != nil {
 		return Changes{}, err
@@ -58,7 +65,7 @@ func (r *Router) edit(ctx context.Context, f func(Config) Config) (Changes, erro
 	if err := r.exchange(ctx, &ch, old, next); err != nil {
 		return Changes{}, err
 	}
-	r.syncPaths(old, next)
+	r.syncPaths(next)
 	if !ch.Empty() {
 		r.log.Info("configuration applied", "changes", ch)
 	}
@@ -66,7 +73,7 @@ func (r *Router) edit(ctx context.Context, f func(Config) Config) (Changes, erro
 	r.events.push(&r.tasks, func() {
 		for _, h := range hooks {
 			if h.ConfigApplied != nil {
-				h.ConfigApplied(ch)
+				r.tasks.call(func() { h.ConfigApplied(ch) })
 			}
 		}
 	})
@@ -79,36 +86,40 @@ func (r *Router) exchange(ctx context.Context, ch *Changes, old, next *compiled)
 		return nil
 	}
 	defer r.listeners.park()()
-	np, op := byName(next.Protocols), byName(old.Protocols)
-	for _, n := range ch.ProtocolsStopped {
-		r.stopProtocol(n)
+	stopped, started := among(old.Protocols, ch.ProtocolsStopped), among(next.Protocols, ch.ProtocolsStarted)
+	for _, p := range slices.Backward(stopped) {
+		r.stopProtocol(p.Name())
 	}
-	for i, n := range ch.ProtocolsStarted {
-		err := r.startProtocol(ctx, np[n])
+	for i, p := range started {
+		err := r.startProtocol(ctx, p)
 		if err == nil {
 			continue
 		}
-		for _, m := range ch.ProtocolsStarted[:i] {
-			r.stopProtocol(m)
+		for _, q := range slices.Backward(started[:i]) {
+			r.stopProtocol(q.Name())
 		}
-		for _, m := range ch.ProtocolsStopped {
+		for _, q := range stopped {
 			// not bound to ctx: it may be what made the start fail
-			if err2 := r.startProtocol(r.ctx, op[m]); err2 != nil {
+			if err2 := r.startProtocol(r.ctx, q); err2 != nil {
 				err = errors.Join(err, err2)
 				r.cancel(err) // neither configuration can serve
 			}
 		}
 		return err
 	}
-	for _, n := range ch.ProtocolsUpdated {
-		r.running[n].update(np[n])
+	for _, p := range among(next.Protocols, ch.ProtocolsUpdated) {
+		r.running[p.Name()].update(p)
 	}
 	return nil
 }
 
+// among selects protocols by name and keeps their order.
+func among(ps []Protocol, names []string) []Protocol {
+	return slices.DeleteFunc(slices.Clone(ps), func(p Protocol) bool { return !slices.Contains(names, p.Name()) })
+}
+
 // update delivers a new value to a HotProtocol.
 func (run *running) update(p Protocol) {
-	run.proto = p
 	select { // only the last update matters
 	case <-run.host.updates:
 	default:
@@ -118,16 +129,16 @@ func (run *running) update(p Protocol) {
 
 // Protocols returns the names of the running protocols, sorted.
 func (r *Router) Protocols() []string {
-	r.applyMu.Lock()
-	defer r.applyMu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.running))
 }
 
 // ProtocolAddrs returns the addresses at which a running protocol accepts
 // clients, as it reported them: what to ask after listening on port 0.
 func (r *Router) ProtocolAddrs(name string) []net.Addr {
-	r.applyMu.Lock()
-	defer r.applyMu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if run := r.running[name]; run != nil {
 		return run.host.addrs
 	}

@@ -14,8 +14,9 @@ import (
 // matches. "all" and "~^.*$" are the same.
 const AllOthers = "all_others"
 
-// Config is the desired state of a router. It is a snapshot: the router never
-// changes one that it was given, and neither may the caller.
+// Config is the desired state of a router. It is a snapshot: the router copies
+// the lists and never changes the plugin values in them, and neither may the
+// caller once they were handed over.
 //
 // It has no file format. Files, environment and flags are the business of
 // cmd/mediamtx/config.
@@ -185,12 +186,27 @@ type pathRegexp struct {
 	conf *PathConfig
 }
 
+// clone copies the lists of c, so that the program may go on editing its own.
+func (c Config) clone() Config {
+	c.Protocols = slices.Clone(c.Protocols)
+	c.Paths = slices.Clone(c.Paths)
+	for i := range c.Paths {
+		c.Paths[i].Sinks = slices.Clone(c.Paths[i].Sinks)
+		c.Paths[i].Extras = slices.Clone(c.Paths[i].Extras)
+	}
+	return c
+}
+
 func compile(c *Config) (*compiled, error) {
-	out := &compiled{Config: *c, exact: make(map[string]*PathConfig, len(c.Paths))}
+	out := &compiled{Config: c.clone(), exact: make(map[string]*PathConfig, len(c.Paths))}
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	protocols := map[string]bool{}
-	for _, p := range c.Protocols {
+	for i, p := range c.Protocols {
+		if isNil(p) {
+			bad("protocol number %d is nil", i+1)
+			continue
+		}
 		if protocols[p.Name()] {
 			bad("protocol %q: there are two of this name", p.Name())
 		}
@@ -238,6 +254,12 @@ func (c *compiled) add(p *PathConfig) error {
 }
 
 func (c *PathConfig) validate() error {
+	if c.Source != nil && isNil(c.Source) {
+		return errors.New("the source is a nil pointer")
+	}
+	if slices.ContainsFunc(c.Sinks, func(s Sink) bool { return isNil(s) }) {
+		return errors.New("a sink is nil")
+	}
 	if c.MaxReaders < 0 {
 		return fmt.Errorf("maximum number of readers %d: must not be negative", c.MaxReaders)
 	}
@@ -272,15 +294,21 @@ func (c *compiled) match(name string) (*PathConfig, []string) {
 	return nil, nil
 }
 
+// isNil tells whether a plugin value is nil, or a nil pointer.
+func isNil(v any) bool {
+	rv := reflect.ValueOf(v)
+	return v == nil || rv.Kind() == reflect.Pointer && rv.IsNil()
+}
+
 // equal compares plugin values: same pointer, own Equal method, or deep
 // equality.
 func equal(a, b any) bool {
-	if e, ok := a.(interface{ Equal(any) bool }); ok {
-		return e.Equal(b)
-	}
 	if va, vb := reflect.ValueOf(a), reflect.ValueOf(b); va.Kind() == reflect.Pointer && vb.Kind() == reflect.Pointer &&
 		va.Pointer() == vb.Pointer() && va.Type() == vb.Type() {
 		return true
+	}
+	if e, ok := a.(interface{ Equal(any) bool }); ok {
+		return e.Equal(b)
 	}
 	return reflect.DeepEqual(a, b)
 }

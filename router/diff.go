@@ -2,6 +2,7 @@ package router
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -52,7 +53,7 @@ func Diff(old, next *Config) Changes {
 		switch {
 		case q == nil:
 			ch.PathsRemoved = append(ch.PathsRemoved, n)
-		case equal(oc[n], q):
+		case oc[n].equal(q):
 		case oc[n].canUpdate(q):
 			ch.PathsUpdated = append(ch.PathsUpdated, n)
 		default:
@@ -68,11 +69,24 @@ func Diff(old, next *Config) Changes {
 	return ch
 }
 
+// equal compares plugin values as [Protocol] says, and everything else deeply.
+func (c *PathConfig) equal(next *PathConfig) bool {
+	a, b := *c, *next
+	a.Source, a.Sinks, a.Extras = nil, nil, nil
+	b.Source, b.Sinks, b.Extras = nil, nil, nil
+	return reflect.DeepEqual(a, b) && equal(c.Source, next.Source) &&
+		slices.EqualFunc(c.Sinks, next.Sinks, func(s, t Sink) bool { return equal(s, t) }) &&
+		slices.EqualFunc(c.Extras, next.Extras, equal)
+}
+
 // canUpdate tells whether a live path can change from c to next. Everything but
-// the source changes live; the source if it can.
+// the extras, the clock and the source changes live; the source if it can.
 func (c *PathConfig) canUpdate(next *PathConfig) bool {
+	if c.UseAbsoluteTimestamp != next.UseAbsoluteTimestamp || !slices.EqualFunc(c.Extras, next.Extras, equal) {
+		return false
+	}
 	if equal(c.Source, next.Source) {
-		return c.UseAbsoluteTimestamp == next.UseAbsoluteTimestamp && equal(c.Extras, next.Extras)
+		return true
 	}
 	h, ok := c.Source.(HotSource)
 	return ok && next.Source != nil && h.CanUpdate(next.Source)

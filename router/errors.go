@@ -42,7 +42,7 @@ var (
 
 // PathError is an error that happened on a path, in the manner of fs.PathError.
 type PathError struct {
-	Op   string // "read", "publish", "authorize", "source", "sink"
+	Op   string // "open", "authorize", "publish", "read", "remove"
 	Path string
 	Err  error
 }

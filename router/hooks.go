@@ -17,6 +17,7 @@ const (
 	keyReason   = "reason"
 	keyTracks   = "tracks"
 	keyPeer     = "peer"
+	keyRemote   = "remote"
 )
 
 // Hooks observe the router, in the manner of httptrace.ClientTrace: set the
@@ -24,6 +25,9 @@ const (
 // the order of the events, on goroutines of the router and outside of its
 // locks; a slow function delays only the later events of its path. What a
 // function returns, if not nil, is called at the opposite event.
+//
+// A hook may call every method of the router but Close and Run, which would
+// wait for the hook itself. A panic of a hook is logged.
 type Hooks struct {
 	// PathCreated: a live path exists, with or without a stream.
 	PathCreated func(PathEvent) (removed func())
@@ -71,7 +75,7 @@ type SegmentEvent struct {
 }
 
 // observation remembers which hooks saw the beginning of something, and what
-// must be called at its end. undo is touched only by the queue of the path.
+// must be called at its end. undo is touched only by the queue of the owner.
 type observation struct {
 	seen []*Hooks // guarded by the lock of the owner
 	undo []func()
@@ -85,21 +89,25 @@ func (o *observation) begin(q *queue, t *tasks, hooks []*Hooks, call func(*Hooks
 	}
 	q.push(t, func() {
 		for _, h := range hooks {
-			if f := call(h); f != nil {
-				o.undo = append(o.undo, f)
-			}
+			t.call(func() {
+				if f := call(h); f != nil {
+					o.undo = append(o.undo, f)
+				}
+			})
 		}
 	})
 }
 
-// end calls what the hooks returned, in reverse order.
+// end calls what the hooks returned, in reverse order. The second call does
+// nothing.
 func (o *observation) end(q *queue, t *tasks) {
-	if o == nil || len(o.seen) == 0 {
+	if len(o.seen) == 0 {
 		return
 	}
+	o.seen = nil
 	q.push(t, func() {
 		for _, f := range slices.Backward(o.undo) {
-			f()
+			t.call(f)
 		}
 		o.undo = nil
 	})
@@ -135,8 +143,8 @@ func (h *Hooks) sessionOpened(e SessionEvent) func() {
 
 // Observe adds hooks to a router that may be running. PathCreated, PathReady,
 // ReaderAttached and SessionOpened are first called for what exists already,
-// so that nothing is missed. After remove, no event begins for the hooks; what
-// began still ends.
+// so that nothing is missed. After remove, nothing that happens is told to the
+// hooks; events of before may still be on their way, and what began still ends.
 func (r *Router) Observe(h Hooks) (remove func()) {
 	p := &h
 	r.mu.Lock()
@@ -146,9 +154,9 @@ func (r *Router) Observe(h Hooks) (remove func()) {
 	for _, path := range r.paths {
 		path.observe(p)
 	}
-	for s, e := range r.sessions {
+	for _, e := range r.sessions {
 		if !slices.Contains(e.obs.seen, p) {
-			ev := SessionEvent{Kind: e.kind, ID: s.Info().ID}
+			ev := SessionEvent{Kind: e.kind, ID: e.id}
 			e.obs.begin(&r.events, &r.tasks, []*Hooks{p}, func(h *Hooks) func() { return h.sessionOpened(ev) })
 		}
 	}
@@ -163,14 +171,17 @@ func (r *Router) Observe(h Hooks) (remove func()) {
 // EmitSegment tells the hooks about a recorded file. Recorders call it.
 func (r *SinkRun) EmitSegment(file string, completed bool, d time.Duration) {
 	ev := SegmentEvent{Path: r.Path, Groups: r.groups, Config: r.Config, File: file, Duration: d}
-	hooks := *r.path.r.hooks.Load()
-	r.path.events.push(&r.path.r.tasks, func() {
+	hooks, t := *r.path.r.hooks.Load(), &r.path.r.tasks
+	if len(hooks) == 0 {
+		return
+	}
+	r.path.events.push(t, func() {
 		for _, h := range hooks {
 			switch {
 			case completed && h.SegmentCompleted != nil:
-				h.SegmentCompleted(ev)
+				t.call(func() { h.SegmentCompleted(ev) })
 			case !completed && h.SegmentCreated != nil:
-				h.SegmentCreated(ev)
+				t.call(func() { h.SegmentCreated(ev) })
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -12,7 +13,13 @@ import (
 	"github.com/org/mtx/router/media"
 )
 
-const defaultAuthPause = 4 * time.Second
+const (
+	defaultAuthPause = 4 * time.Second
+
+	// pauses after an Accept that failed
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
 
 // Host is the face that a router shows to a running [Protocol]. It is a
 // concrete type so that it can grow without breaking anybody.
@@ -66,27 +73,47 @@ func (h *Host) Listen(network, addr string) (net.Listener, error) {
 // ServeListener is the accept loop that most TCP protocols need: it calls Ready,
 // runs handle in a goroutine per connection, and when ctx is done closes the
 // listener and the connections, and waits for the handlers. A panic of handle
-// ends its connection only.
+// ends its connection only. Running out of file descriptors is waited out.
 func (h *Host) ServeListener(ctx context.Context, ln net.Listener, handle func(context.Context, net.Conn) error) error {
-	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
-	h.Ready(ln.Addr())
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	parent := ctx
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	defer func() { _ = ln.Close() }() // also waits for the one below
+	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+	h.Ready(ln.Addr())
+	var pause time.Duration
 	for {
 		conn, err := ln.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		switch {
+		case err == nil:
+			pause = 0
+			wg.Go(func() { h.serveConn(ctx, conn, handle) })
+		case parent.Err() != nil:
+			return nil
+		case isTemporary(err):
+			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+			h.log.Warn("cannot accept a connection, will try again", keyError, err, keyPause, pause)
+			sleep(ctx, pause)
+		default:
 			return err
 		}
-		wg.Go(func() {
-			defer func() { _ = conn.Close() }()
-			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-			err := protect(h.log, func() error { return handle(ctx, conn) })
-			h.log.Info("connection closed", "remote", conn.RemoteAddr(), keyReason, err)
-		})
 	}
+}
+
+func (h *Host) serveConn(ctx context.Context, conn net.Conn, handle func(context.Context, net.Conn) error) {
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	err := protect(h.log, func() error { return handle(ctx, conn) })
+	h.log.Info("connection closed", keyRemote, conn.RemoteAddr(), keyReason, err)
+}
+
+// isTemporary tells the errors of Accept that go away, such as too many open
+// files, in the manner of net/http.
+func isTemporary(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Temporary() //nolint:staticcheck // deprecated, but nothing else tells
 }
 
 func (r *Router) authorize(ctx context.Context, req *AccessRequest) (*Grant, error) {
@@ -140,7 +167,7 @@ type Grant struct {
 
 func (g *Grant) resolve() error {
 	if err := ValidatePathName(g.req.Path); err != nil {
-		return &PathError{"open", g.req.Path, errors.Join(ErrInvalidName, err)}
+		return &PathError{"open", g.req.Path, fmt.Errorf("%w: %w", ErrInvalidName, err)}
 	}
 	g.conf, g.groups = g.r.cfg.Load().match(g.req.Path)
 	if g.conf == nil {
@@ -181,7 +208,7 @@ type ReadOptions struct {
 func (g *Grant) Publish(ctx context.Context, tracks []media.Track, o PublishOptions) (*Publisher, error) {
 	var pub *Publisher
 	err := g.with(ActionPublish, func(p *Path) (err error) {
-		pub, err = p.publish(ctx, tracks, o, false)
+		pub, err = p.publish(ctx, tracks, o, g.req.Query, false)
 		return err
 	})
 	return pub, err
@@ -193,7 +220,7 @@ func (g *Grant) Publish(ctx context.Context, tracks []media.Track, o PublishOpti
 func (g *Grant) Wait(ctx context.Context) (*Stream, error) {
 	var s *Stream
 	err := g.with(ActionRead, func(p *Path) (err error) {
-		s, err = p.wait(ctx, g.req.Query)
+		s, err = p.waitStream(ctx, g.req.Query)
 		return err
 	})
 	return s, err

@@ -3,6 +3,7 @@ package router
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,43 +67,36 @@ type listener struct {
 	pool *listeners
 
 	accepting sync.Mutex
-	mu        sync.Mutex
-	closed    bool
-}
-
-func (l *listener) isClosed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed
+	closed    atomic.Bool
+	once      sync.Once
 }
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
-	if l.isClosed() {
+	if l.closed.Load() {
 		return nil, net.ErrClosed
 	}
 	c, err := l.TCPListener.Accept()
-	if err != nil && l.isClosed() {
+	if err != nil && l.closed.Load() {
 		return nil, net.ErrClosed
 	}
 	return c, err
 }
 
 // Close implements net.Listener. It makes Accept return before anybody else can
-// use the listener.
+// use the listener. Whoever comes second waits for the first, so that the
+// address is free, or parked, when any Close returns.
 func (l *listener) Close() error {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return net.ErrClosed
-	}
-	l.closed = true
-	l.mu.Unlock()
-	_ = l.SetDeadline(time.Unix(1, 0))
-	l.accepting.Lock()
-	defer l.accepting.Unlock()
-	_ = l.SetDeadline(time.Time{})
-	return l.pool.release(l.key, l.TCPListener)
+	err := net.ErrClosed
+	l.once.Do(func() {
+		l.closed.Store(true)
+		_ = l.SetDeadline(time.Unix(1, 0))
+		l.accepting.Lock()
+		defer l.accepting.Unlock()
+		_ = l.SetDeadline(time.Time{})
+		err = l.pool.release(l.key, l.TCPListener)
+	})
+	return err
 }

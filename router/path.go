@@ -17,12 +17,12 @@ import (
 type Path struct {
 	r      *Router
 	name   string
-	groups []string
 	log    *slog.Logger
-	events queue
+	events *queue
 
 	mu      sync.Mutex
 	conf    *PathConfig
+	groups  []string // of the regular expression that the name matched
 	closed  bool
 	pub     *Publisher // nil: no stream
 	readers map[*Attachment]struct{}
@@ -31,7 +31,9 @@ type Path struct {
 	src     *sourceRun    // nil: the source is not running
 	srcDone chan struct{} // closed when the previous run of the source is over; may be nil
 	idle    *time.Timer   // stops an on-demand source
-	sinks   []*sinkRun
+	sinks   []*sinkRun    // at work on the current stream
+	ending  []*sinkRun    // finishing a stream that is over
+	leaving []*sinkRun    // cancelled; new ones start when they are gone
 	obs     observation
 }
 
@@ -69,28 +71,37 @@ func (p *Path) observe(h *Hooks) {
 	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf}
 	begin := func(o *observation, call func(*Hooks) func()) {
 		if !slices.Contains(o.seen, h) {
-			o.begin(&p.events, &p.r.tasks, []*Hooks{h}, call)
+			o.begin(p.events, &p.r.tasks, []*Hooks{h}, call)
 		}
 	}
 	begin(&p.obs, func(h *Hooks) func() { return h.pathCreated(ev) })
 	if p.pub != nil {
 		ev := ev
-		ev.Peer = p.pub.peer
+		ev.Peer, ev.Query = p.pub.peer, p.pub.query
 		begin(&p.pub.obs, func(h *Hooks) func() { return h.pathReady(ev) })
 	}
 	for a := range p.readers {
 		ev := ev
-		ev.Peer = a.peer
+		ev.Peer, ev.Query = a.peer, a.query
 		begin(&a.obs, func(h *Hooks) func() { return h.readerAttached(ev) })
 	}
 }
 
-// update changes the configuration without disconnecting anybody.
-func (p *Path) update(c *PathConfig) {
+// update changes the configuration without disconnecting anybody. It returns
+// false if that is not possible.
+func (p *Path) update(c *PathConfig, groups []string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.conf
-	p.conf = c
+	switch {
+	case old == c:
+		return true
+	case !old.canUpdate(c):
+		return false
+	case c.Source != nil && (isDynamic(old.Name) != isDynamic(c.Name) || !slices.Equal(p.groups, groups)):
+		return false // the source may depend on them
+	}
+	p.conf, p.groups = c, groups
 	if p.src != nil && !equal(old.Source, c.Source) {
 		p.src.set(c.Source)
 	}
@@ -105,10 +116,11 @@ func (p *Path) update(c *PathConfig) {
 		p.startSourceLocked("")
 	}
 	p.notifyLocked()
+	return true
 }
 
-// close ends everything; the returned function waits until the source and the
-// sinks have stopped.
+// close ends everything and detaches the readers; the returned function waits
+// until the source and the sinks have stopped.
 func (p *Path) close(reason error) (wait func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,27 +130,49 @@ func (p *Path) close(reason error) (wait func()) {
 	p.closed = true
 	p.stopIdleLocked()
 	p.stopSourceLocked()
-	running := slices.Clone(p.sinks)
+	for a := range p.readers {
+		a.obs.end(p.events, &p.r.tasks)
+	}
+	clear(p.readers)
 	if p.pub != nil {
 		p.endLocked(reason)
 	}
-	p.obs.end(&p.events, &p.r.tasks)
+	p.syncSinksLocked()
+	p.obs.end(p.events, &p.r.tasks)
 	p.notifyLocked()
-	done := p.srcDone
-	return func() {
-		if done != nil {
-			<-done
-		}
-		for _, s := range running {
-			<-s.done
-		}
+	return p.wait
+}
+
+// wait blocks until the source and the sinks of a closed path are gone.
+func (p *Path) wait() {
+	if p.srcDone != nil {
+		<-p.srcDone
+	}
+	for _, s := range p.leaving {
+		<-s.done
+	}
+}
+
+// isGone tells whether wait would not block.
+func (p *Path) isGone() bool {
+	return isDone(p.srcDone) && !slices.ContainsFunc(p.leaving, func(s *sinkRun) bool { return !isDone(s.done) })
+}
+
+// isDone tells whether a channel was closed; nil counts as closed.
+func isDone(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return ch == nil
 	}
 }
 
 // unusedLocked tells whether a path that exists only because somebody asked for
 // it can be forgotten.
 func (p *Path) unusedLocked() bool {
-	return !p.closed && isDynamic(p.conf.Name) && p.pub == nil && p.src == nil && len(p.readers) == 0 && p.waiting == 0
+	return !p.closed && isDynamic(p.conf.Name) && p.pub == nil && p.src == nil &&
+		len(p.readers) == 0 && p.waiting == 0 && len(atWork(p.ending)) == 0
 }
 
 // PathInfo is a snapshot of a live path.

@@ -184,7 +184,7 @@ func (r *SourceRun) Publish(ctx context.Context, tracks []media.Track, o Publish
 	if o.Peer.Type == "" {
 		o.Peer.Type = r.typ
 	}
-	return r.path.publish(ctx, tracks, o, true)
+	return r.path.publish(ctx, tracks, o, r.query, true)
 }
 
 // SinkRun is what a running [Sink] may use.

@@ -14,18 +14,29 @@ type Publisher struct {
 	path   *Path
 	stream *Stream
 	peer   Peer
+	query  string
 	since  time.Time
 	obs    observation // guarded by Path.mu
 }
 
-// Write sends a unit of a track. It never blocks for readers. The unit, and
-// what it points to, must not be modified afterwards. After the end of the
-// publication it does nothing.
-func (p *Publisher) Write(track int, u *media.Unit) { p.stream.write(track, u) }
+// Write sends a unit of a track. It never blocks for readers. It fills in NTP
+// and RandomAccess; from then on the unit, and what it points to, must not be
+// modified. A unit that was read elsewhere is immutable already: write a copy of
+// its struct. After the end of the publication Write does nothing.
+//
+// A panic of a tap or of a depacketizer ends the publication with a
+// [*PanicError].
+func (p *Publisher) Write(track int, u *media.Unit) {
+	if err := p.stream.write(track, u); err != nil {
+		p.path.log.Error("panic", keyError, err, keyStack, string(err.Stack))
+		p.path.unpublish(p, err)
+		p.path.r.collect(p.path)
+	}
+}
 
 // SetCodec replaces the parameters of the codec of a track, which later readers
 // see. Needed only by publishers of RTP: with payloads, the stream finds
-// parameters by itself.
+// parameters by itself. A codec of another type is ignored.
 func (p *Publisher) SetCodec(track int, c media.Codec) { p.stream.setCodec(track, c) }
 
 // Stream returns the stream that is being published.
@@ -47,7 +58,7 @@ func (p *Publisher) Close() {
 // errGone makes a caller look up the path again.
 var errGone = errors.New("path is gone")
 
-func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptions, fromSource bool) (*Publisher, error) {
+func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptions, query string, fromSource bool) (*Publisher, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -80,12 +91,13 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		path:   p,
 		stream: newStream(tracks, slices.Clone(o.Depacketizers), queue, p.conf.UseAbsoluteTimestamp),
 		peer:   o.Peer,
+		query:  query,
 		since:  time.Now(),
 	}
 	p.pub = pub
 	p.log.Info("stream is available", keyPeer, o.Peer.Type, keyTracks, codecNames(tracks))
-	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf, Peer: pub.peer}
-	pub.obs.begin(&p.events, &p.r.tasks, *p.r.hooks.Load(), func(h *Hooks) func() { return h.pathReady(ev) })
+	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf, Peer: pub.peer, Query: query}
+	pub.obs.begin(p.events, &p.r.tasks, *p.r.hooks.Load(), func(h *Hooks) func() { return h.pathReady(ev) })
 	p.syncSinksLocked()
 	p.notifyLocked()
 	return pub, nil
@@ -104,7 +116,7 @@ func (p *Path) endLocked(err error) {
 	pub := p.pub
 	p.pub = nil
 	pub.stream.close(err)
-	pub.obs.end(&p.events, &p.r.tasks)
+	pub.obs.end(p.events, &p.r.tasks)
 	p.syncSinksLocked()
 	p.log.Info("stream is not available anymore", keyReason, err)
 	p.notifyLocked()

@@ -14,6 +14,7 @@ type Attachment struct {
 	path   *Path
 	stream *Stream
 	peer   Peer
+	query  string
 	once   sync.Once
 	obs    observation // guarded by Path.mu
 }
@@ -47,8 +48,8 @@ func (r *Reader) Close() {
 	r.a.Close()
 }
 
-// wait returns the stream of the path as soon as there is one.
-func (p *Path) wait(ctx context.Context, query string) (*Stream, error) {
+// waitStream returns the stream of the path as soon as there is one.
+func (p *Path) waitStream(ctx context.Context, query string) (*Stream, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.waitLocked(ctx, query); err != nil {
@@ -72,13 +73,13 @@ func (p *Path) attach(ctx context.Context, query string, peer Peer) (*Attachment
 	if p.conf.MaxReaders > 0 && len(p.readers) >= p.conf.MaxReaders {
 		return nil, &PathError{"read", p.name, ErrTooManyReaders}
 	}
-	a := &Attachment{path: p, stream: p.pub.stream, peer: peer}
+	a := &Attachment{path: p, stream: p.pub.stream, peer: peer, query: query}
 	if p.readers == nil {
 		p.readers = map[*Attachment]struct{}{}
 	}
 	p.readers[a] = struct{}{}
 	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf, Peer: peer, Query: query}
-	a.obs.begin(&p.events, &p.r.tasks, *p.r.hooks.Load(), func(h *Hooks) func() { return h.readerAttached(ev) })
+	a.obs.begin(p.events, &p.r.tasks, *p.r.hooks.Load(), func(h *Hooks) func() { return h.readerAttached(ev) })
 	return a, nil
 }
 
@@ -142,6 +143,6 @@ func (p *Path) detach(a *Attachment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.readers, a)
-	a.obs.end(&p.events, &p.r.tasks)
+	a.obs.end(p.events, &p.r.tasks)
 	p.checkIdleLocked()
 }

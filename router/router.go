@@ -26,13 +26,16 @@
 //
 // # Locks
 //
-// They are taken in this order: Router.applyMu, Router.mu, Path.mu, Stream.mu.
+// They are taken in this order: Router.applying, Router.mu, Path.mu, Stream.mu.
 // Whatever can block (authentication, sources, sinks, hooks, protocols) runs
-// outside of all of them but applyMu, which only other calls of Apply wait for.
-// Taps run under Stream.mu.
+// outside of all of them but applying, which only other calls of Apply wait for,
+// and these give up when their context or the router ends. Taps run under
+// Stream.mu. The small methods of plugin values (Name, Type, Equal, CanUpdate,
+// RedirectURL) may be called under any of them: they must not call the router.
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,13 +62,14 @@ type Router struct {
 	events    queue // of sessions and of the router
 	listeners listeners
 
-	applyMu sync.Mutex
-	running map[string]*running // guarded by applyMu
-	started bool                // guarded by applyMu
+	applying gate // one Start, Apply or Close at a time
+	started  bool // guarded by applying
 
 	mu       sync.Mutex
 	closed   bool
+	running  map[string]*running // changed under applying only
 	paths    map[string]*Path
+	ending   map[string]*Path // removed, but their sources or hooks are still at work
 	sessions map[Session]*sessionEntry
 }
 
@@ -87,8 +91,10 @@ func New(cfg Config, opts ...Option) (*Router, error) {
 	}
 	r := &Router{
 		log:      slog.New(slog.DiscardHandler),
+		applying: make(gate, 1),
 		running:  map[string]*running{},
 		paths:    map[string]*Path{},
+		ending:   map[string]*Path{},
 		sessions: map[Session]*sessionEntry{},
 	}
 	r.cfg.Store(c)
@@ -97,6 +103,7 @@ func New(cfg Config, opts ...Option) (*Router, error) {
 	for _, o := range opts {
 		o(r)
 	}
+	r.tasks.log = r.log
 	return r, nil
 }
 
@@ -104,8 +111,10 @@ func New(cfg Config, opts ...Option) (*Router, error) {
 // everything if one cannot. ctx bounds the start, not the life of the router,
 // which [Router.Close] ends.
 func (r *Router) Start(ctx context.Context) error {
-	r.applyMu.Lock()
-	defer r.applyMu.Unlock()
+	if err := r.applying.lock(ctx, r.ctx.Done()); err != nil {
+		return err
+	}
+	defer r.applying.unlock()
 	if r.ctx.Err() != nil {
 		return ErrClosed
 	}
@@ -120,7 +129,7 @@ func (r *Router) Start(ctx context.Context) error {
 		}
 	}
 	r.started = true
-	r.syncPaths(nil, cfg)
+	r.syncPaths(cfg)
 	return nil
 }
 
@@ -141,12 +150,13 @@ func (r *Router) Run(ctx context.Context) error {
 	return errors.Join(err, r.Close())
 }
 
-// Close stops everything and waits. It is idempotent. The error is always nil;
-// the result makes Router an io.Closer.
+// Close stops everything and waits, also for hooks, which therefore cannot call
+// it. It is idempotent. The error is always nil; the result makes Router an
+// io.Closer.
 func (r *Router) Close() error {
 	r.cancel(ErrClosed)
-	r.applyMu.Lock()
-	defer r.applyMu.Unlock()
+	r.applying <- struct{}{}
+	defer r.applying.unlock()
 	r.closeLocked()
 	return nil
 }
@@ -155,7 +165,7 @@ func (r *Router) Close() error {
 // still exist.
 func (r *Router) closeLocked() {
 	r.cancel(ErrClosed)
-	for _, n := range slices.Sorted(maps.Keys(r.running)) {
+	for _, n := range r.Protocols() {
 		r.stopProtocol(n)
 	}
 	r.mu.Lock()
@@ -168,8 +178,8 @@ func (r *Router) closeLocked() {
 	r.tasks.wait()
 }
 
-// Config returns the configuration in force.
-func (r *Router) Config() Config { return r.cfg.Load().Config }
+// Config returns a copy of the configuration in force.
+func (r *Router) Config() Config { return r.cfg.Load().clone() }
 
 // Publish lets the embedding program publish, without authentication.
 func (r *Router) Publish(ctx context.Context, path string, tracks []media.Track) (*Publisher, error) {
@@ -220,20 +230,46 @@ func (r *Router) livePath(g *Grant) (*Path, error) {
 	if conf == nil || conf != g.conf && !g.conf.canUpdate(conf) {
 		return nil, &PathError{"open", g.req.Path, ErrConfigChanged}
 	}
-	return r.openLocked(g.req.Path, conf, groups, nil), nil
+	return r.openLocked(g.req.Path, conf, groups), nil
 }
 
-// openLocked returns a path, new if needed: then its source starts after prev
-// is closed.
-func (r *Router) openLocked(name string, conf *PathConfig, groups []string, prev chan struct{}) *Path {
+// openLocked returns a path, new if needed: then its source, its sinks and its
+// events come after those of a path of the same name that is ending.
+func (r *Router) openLocked(name string, conf *PathConfig, groups []string) *Path {
 	if p, ok := r.paths[name]; ok {
 		return p
 	}
-	p := &Path{r: r, name: name, groups: groups, conf: conf, log: r.log.With(keyPath, name), srcDone: prev}
+	p := &Path{r: r, name: name, groups: groups, conf: conf, log: r.log.With(keyPath, name)}
+	if old := r.ending[name]; old != nil {
+		p.events, p.srcDone, p.leaving = old.events, old.srcDone, slices.Clone(old.leaving)
+	} else {
+		p.events = new(queue)
+	}
 	r.paths[name] = p
 	ev := PathEvent{Path: name, Groups: groups, Config: conf}
-	p.obs.begin(&p.events, &r.tasks, *r.hooks.Load(), func(h *Hooks) func() { return h.pathCreated(ev) })
+	p.obs.begin(p.events, &r.tasks, *r.hooks.Load(), func(h *Hooks) func() { return h.pathCreated(ev) })
 	return p
+}
+
+// forgetLocked removes a path that was closed. It is remembered until its
+// source and its hooks are done.
+func (r *Router) forgetLocked(p *Path) {
+	delete(r.paths, p.name)
+	if p.isGone() && !p.events.busy() {
+		return
+	}
+	r.ending[p.name] = p
+	r.tasks.start(func() {
+		p.wait()
+		drained := make(chan struct{})
+		p.events.push(&r.tasks, func() { close(drained) })
+		<-drained
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.ending[p.name] == p {
+			delete(r.ending, p.name)
+		}
+	})
 }
 
 // collect forgets a path that was made for a client and is not used anymore.
@@ -249,14 +285,19 @@ func (r *Router) collect(p *Path) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.unusedLocked() && r.paths[p.name] == p {
-		p.closed = true
-		delete(r.paths, p.name)
-		p.obs.end(&p.events, &r.tasks)
+		r.dropLocked(p)
 	}
 }
 
-// syncPaths makes the live paths those of next. old is nil at the start.
-func (r *Router) syncPaths(old, next *compiled) {
+// dropLocked forgets a path that has nothing to stop; its lock is held.
+func (r *Router) dropLocked(p *Path) {
+	p.closed = true
+	p.obs.end(p.events, &r.tasks)
+	r.forgetLocked(p)
+}
+
+// syncPaths makes the live paths those of next.
+func (r *Router) syncPaths(next *compiled) {
 	var waits []func()
 	defer func() { // without mu: only other calls of Apply wait
 		for _, wait := range waits {
@@ -269,25 +310,10 @@ func (r *Router) syncPaths(old, next *compiled) {
 		return
 	}
 	r.cfg.Store(next)
-	for name, p := range r.paths {
-		if old == nil {
-			break
-		}
-		oc, _ := old.match(name)
-		nc, groups := next.match(name)
-		switch {
-		case nc == nil:
-			waits = append(waits, p.close(ErrConfigChanged))
-			delete(r.paths, name)
-		case oc == nc:
-		case oc == nil || !oc.canUpdate(nc) || isDynamic(oc.Name) != isDynamic(nc.Name) && nc.Source != nil:
-			waits = append(waits, p.close(ErrConfigChanged))
-			delete(r.paths, name)
-			if !isDynamic(nc.Name) {
-				r.openLocked(name, nc, groups, p.srcDone)
-			}
-		default:
-			p.update(nc)
+	for _, p := range slices.Collect(maps.Values(r.paths)) {
+		conf, groups := next.match(p.name)
+		if wait := r.syncPathLocked(p, conf, groups); wait != nil {
+			waits = append(waits, wait)
 		}
 	}
 	for i := range next.Paths {
@@ -295,13 +321,29 @@ func (r *Router) syncPaths(old, next *compiled) {
 		if isDynamic(c.Name) {
 			continue
 		}
-		p := r.openLocked(c.Name, c, nil, nil)
+		p := r.openLocked(c.Name, c, nil)
 		p.mu.Lock()
 		if !c.OnDemand.Enabled {
 			p.startSourceLocked("")
 		}
 		p.mu.Unlock()
 	}
+}
+
+// syncPathLocked moves a live path to another configuration, nil if there is
+// none for it anymore. If it had to be closed, wait waits for what it ran.
+func (r *Router) syncPathLocked(p *Path, conf *PathConfig, groups []string) (wait func()) {
+	if conf != nil && p.update(conf, groups) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.unusedLocked() {
+			r.dropLocked(p)
+		}
+		return nil
+	}
+	wait = p.close(ErrConfigChanged)
+	r.forgetLocked(p)
+	return wait
 }
 
 // running is a protocol that serves.
@@ -326,15 +368,17 @@ func (r *Router) startProtocol(ctx context.Context, p Protocol) error {
 	}
 	select {
 	case <-h.ready:
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.running[p.Name()] = run
 		return nil
 	case <-run.stopped:
 		cancel()
-		return fmt.Errorf("%s: %w", p.Name(), run.err)
+		return fmt.Errorf("%s: %w", p.Name(), cmp.Or(run.err, context.Cause(r.ctx)))
 	case <-ctx.Done():
 		cancel()
 		<-run.stopped
-		return fmt.Errorf("%s: %w", p.Name(), ctx.Err())
+		return fmt.Errorf("%s: not ready in time: %w", p.Name(), context.Cause(ctx))
 	}
 }
 
@@ -349,6 +393,7 @@ func (r *Router) serve(ctx context.Context, run *running) {
 	select {
 	case <-run.host.ready:
 		if ctx.Err() == nil {
+			run.host.log.Error("protocol failed, the router stops", keyError, run.err)
 			r.cancel(fmt.Errorf("%s: %w", run.proto.Name(), run.err))
 		}
 	default:
@@ -356,8 +401,11 @@ func (r *Router) serve(ctx context.Context, run *running) {
 }
 
 func (r *Router) stopProtocol(name string) {
-	if run := r.running[name]; run != nil {
-		delete(r.running, name)
+	r.mu.Lock()
+	run := r.running[name]
+	delete(r.running, name)
+	r.mu.Unlock()
+	if run != nil {
 		run.cancel()
 		<-run.stopped
 	}

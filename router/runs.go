@@ -2,6 +2,8 @@ package router
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -48,27 +50,40 @@ func (p *Path) startSourceLocked(query string) {
 	ctx, cancel := context.WithCancel(p.r.ctx)
 	s := &sourceRun{cancel: cancel, updates: make(chan Source, 1), src: p.conf.Source}
 	prev, done := p.srcDone, make(chan struct{})
-	run := &SourceRun{
-		Path: p.name, Config: p.conf, Updates: s.updates,
-		Log:    p.log.With(keySource, s.src.Type()),
-		groups: p.groups, query: query, typ: s.src.Type(), path: p,
-	}
+	log := p.log.With(keySource, s.src.Type())
 	started := p.r.tasks.start(func() {
 		defer close(done)
 		defer cancel()
 		if prev != nil {
 			<-prev // two runs never overlap: they may want the same device or port
 		}
-		supervise(ctx, run.Log, p.r.retryPause, func() error {
-			defer p.endSource()
-			return s.take().Run(ctx, run)
-		})
+		p.runSource(ctx, log, s, query)
 	})
 	if !started {
 		cancel()
 		return
 	}
 	p.src, p.srcDone = s, done
+}
+
+// runSource runs a source until ctx is done, again whenever it returns.
+func (p *Path) runSource(ctx context.Context, log *slog.Logger, s *sourceRun, query string) {
+	for ctx.Err() == nil {
+		err := protect(log, func() error {
+			defer p.endSource()
+			src := s.take()
+			p.mu.Lock()
+			run := &SourceRun{
+				Path: p.name, Config: p.conf, Log: log, Updates: s.updates,
+				groups: p.groups, query: query, typ: src.Type(), path: p,
+			}
+			p.mu.Unlock()
+			return src.Run(ctx, run)
+		})
+		if ctx.Err() != nil || !pauseAfter(ctx, log, err, p.r.retryPause(), nil) {
+			return
+		}
+	}
 }
 
 // endSource ends the publication of a source that returned without closing it.
@@ -132,47 +147,82 @@ func (p *Path) syncSinksLocked() {
 	if p.pub != nil {
 		want, stream = slices.Clone(p.conf.Sinks), p.pub.stream
 	}
+	p.ending, p.leaving = atWork(p.ending), atWork(p.leaving)
 	var keep []*sinkRun
 	for _, s := range p.sinks {
-		i := slices.IndexFunc(want, func(w Sink) bool { return s.stream == stream && equal(s.sink, w) })
+		if s.stream != stream {
+			p.ending = append(p.ending, s) // it reads what is left and ends by itself
+			continue
+		}
+		i := slices.IndexFunc(want, func(w Sink) bool { return equal(s.sink, w) })
 		if i < 0 {
-			// a stream that ended is drained by the sink itself; a sink that was
-			// removed is stopped
-			if s.stream == stream || p.closed {
-				s.cancel()
-			}
+			p.stopSinkLocked(s)
 			continue
 		}
 		want = slices.Delete(want, i, i+1)
 		keep = append(keep, s)
 	}
 	p.sinks = keep
+	if p.closed {
+		for _, s := range p.ending {
+			p.stopSinkLocked(s)
+		}
+		p.ending = nil
+	}
 	for _, w := range want {
 		p.startSinkLocked(w, stream)
 	}
 }
 
+// atWork selects the sinks that have not returned yet.
+func atWork(runs []*sinkRun) []*sinkRun {
+	return slices.DeleteFunc(slices.Clone(runs), func(s *sinkRun) bool { return isDone(s.done) })
+}
+
+func (p *Path) stopSinkLocked(s *sinkRun) {
+	s.cancel()
+	p.leaving = append(p.leaving, s)
+}
+
+// startSinkLocked starts a sink as soon as those that were stopped are gone:
+// they may want the same file or destination.
 func (p *Path) startSinkLocked(sink Sink, stream *Stream) {
 	ctx, cancel := context.WithCancel(p.r.ctx)
 	s := &sinkRun{sink: sink, stream: stream, cancel: cancel, done: make(chan struct{})}
-	run := &SinkRun{
-		Path: p.name, Config: p.conf, Stream: stream,
-		Log:    p.log.With(keySink, sink.Type()),
-		groups: p.groups, path: p,
-	}
+	log, prev := p.log.With(keySink, sink.Type()), p.leaving
 	started := p.r.tasks.start(func() {
+		defer p.r.collect(p)
 		defer close(s.done)
 		defer cancel()
-		supervise(ctx, run.Log, p.r.retryPause, func() error {
-			if stream.Err() != nil {
-				return ErrStreamClosed
-			}
-			return sink.Run(ctx, run)
-		})
+		for _, o := range prev {
+			<-o.done
+		}
+		p.runSink(ctx, log, s)
 	})
 	if !started {
 		cancel()
 		return
 	}
 	p.sinks = append(p.sinks, s)
+}
+
+// runSink runs a sink until its stream is over, again if it fails before.
+func (p *Path) runSink(ctx context.Context, log *slog.Logger, s *sinkRun) {
+	for ctx.Err() == nil && !isDone(s.stream.done) {
+		err := protect(log, func() error {
+			p.mu.Lock()
+			run := &SinkRun{Path: p.name, Config: p.conf, Log: log, Stream: s.stream, groups: p.groups, path: p}
+			p.mu.Unlock()
+			return s.sink.Run(ctx, run)
+		})
+		if ctx.Err() != nil || isDone(s.stream.done) {
+			if err != nil && !errors.Is(err, ErrStreamClosed) && ctx.Err() == nil {
+				log.Error("stopped", keyError, err)
+			}
+			return
+		}
+		if !pauseAfter(ctx, log, err, p.r.retryPause(), s.stream.done) {
+			return
+		}
+	}
 }

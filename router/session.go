@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Session is a client of a protocol, or a connection of one.
+// Session is a client of a protocol, or a connection of one. Use a pointer type:
+// the router keeps sessions in a map. ID and Kind never change.
 type Session interface {
 	// Info returns a snapshot. It may be called at any time by anybody.
 	Info() SessionInfo
@@ -34,6 +35,7 @@ type SessionInfo struct {
 
 type sessionEntry struct {
 	kind string
+	id   string
 	obs  observation
 }
 
@@ -43,7 +45,7 @@ func (h *Host) AddSession(s Session) (remove func()) { return h.r.addSession(s) 
 
 func (r *Router) addSession(s Session) func() {
 	info := s.Info()
-	e := &sessionEntry{kind: info.Kind}
+	e := &sessionEntry{kind: info.Kind, id: info.ID}
 	ev := SessionEvent{Kind: info.Kind, ID: info.ID}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +66,7 @@ func (r *Router) addSession(s Session) func() {
 func (r *Router) Sessions(kind string) iter.Seq[SessionInfo] {
 	return func(yield func(SessionInfo) bool) {
 		var infos []SessionInfo
-		for _, s := range r.sessionsOf(kind) {
+		for _, s := range r.sessionsOf(kind, "") {
 			infos = append(infos, s.Info())
 		}
 		slices.SortFunc(infos, func(a, b SessionInfo) int {
@@ -80,30 +82,33 @@ func (r *Router) Sessions(kind string) iter.Seq[SessionInfo] {
 
 // Session returns a session by its kind and id.
 func (r *Router) Session(kind, id string) (SessionInfo, error) {
-	for _, s := range r.sessionsOf(kind) {
-		if i := s.Info(); i.ID == id {
-			return i, nil
-		}
+	if id == "" {
+		return SessionInfo{}, ErrSessionNotFound
+	}
+	for _, s := range r.sessionsOf(kind, id) {
+		return s.Info(), nil
 	}
 	return SessionInfo{}, ErrSessionNotFound
 }
 
 // Kick closes a session. It returns [ErrSessionNotFound] if there is none.
 func (r *Router) Kick(kind, id string) error {
-	for _, s := range r.sessionsOf(kind) {
-		if s.Info().ID == id {
-			return s.Close()
-		}
+	if id == "" {
+		return ErrSessionNotFound
+	}
+	for _, s := range r.sessionsOf(kind, id) {
+		return s.Close()
 	}
 	return ErrSessionNotFound
 }
 
-func (r *Router) sessionsOf(kind string) []Session {
+// sessionsOf returns the sessions of a kind and an id; empty means any.
+func (r *Router) sessionsOf(kind, id string) []Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make([]Session, 0, len(r.sessions))
+	var out []Session
 	for s, e := range r.sessions {
-		if kind == "" || e.kind == kind {
+		if (kind == "" || e.kind == kind) && (id == "" || e.id == id) {
 			out = append(out, s)
 		}
 	}

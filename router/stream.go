@@ -1,6 +1,8 @@
 package router
 
 import (
+	"reflect"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,7 +35,7 @@ type Stream struct {
 	taps     []*Tap
 	payloads int    // how many of subs and taps want payloads
 	middle   []bool // per track: the last unit goes on in the next one
-	skipping []bool // per track: depacketizing waits for the start of a unit
+	feeding  []bool // per track: this access unit is being depacketized
 	epoch    time.Time
 	closed   bool
 	err      error
@@ -46,7 +48,7 @@ func newStream(tracks []media.Track, origins []media.Depacketizer, queue int, ab
 		absolute: absolute,
 		origins:  origins,
 		middle:   make([]bool, len(tracks)),
-		skipping: make([]bool, len(tracks)),
+		feeding:  make([]bool, len(tracks)),
 		done:     make(chan struct{}),
 	}
 	tracks = slices.Clone(tracks)
@@ -87,13 +89,19 @@ func (s *Stream) AddOutbound(bytes uint64) { s.out.Add(bytes) }
 // AddInboundErrors counts access units that a publisher lost or could not read.
 func (s *Stream) AddInboundErrors(n uint64) { s.inErrors.Add(n) }
 
-// write hands a unit to everybody. It is what Publisher.Write is made of.
-func (s *Stream) write(track int, u *media.Unit) {
+// write hands a unit to everybody. It is what Publisher.Write is made of. What
+// it returns is the panic of a tap or of a parser: the stream cannot go on.
+func (s *Stream) write(track int, u *media.Unit) (failed *PanicError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() {
+		if v := recover(); v != nil {
+			failed = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
 	tracks := *s.tracks.Load()
 	if s.closed || track < 0 || track >= len(tracks) {
-		return
+		return nil
 	}
 	s.in.Add(uint64(u.Size()))
 	s.stamp(tracks[track].Codec, u)
@@ -101,21 +109,28 @@ func (s *Stream) write(track int, u *media.Unit) {
 		codec, key := media.Scan(tracks[track].Codec, u.Payload)
 		u.RandomAccess = key
 		s.setCodecLocked(track, codec)
+		s.middle[track] = false
 		s.deliver(track, u, true)
-		return
+		return nil
 	}
 	s.deliver(track, u, false)
-	if s.payloads > 0 {
+	if !s.middle[track] {
+		// decided once per access unit: who comes in the middle gets the next one,
+		// and if the last one goes nothing half stays in the depacketizer
+		s.feeding[track] = s.payloads > 0
+	}
+	if s.feeding[track] {
 		s.depacketize(track, u)
 	}
 	s.middle[track] = u.More
+	return nil
 }
 
 // deliver calls taps and fills queues. payload tells what u holds: consumers
 // that want payloads do not get units without.
 func (s *Stream) deliver(track int, u *media.Unit, payload bool) {
 	for _, t := range s.taps {
-		if payload || t.opts.RTP {
+		if payload || t.opts.RTP && t.takes(track) {
 			t.f(track, u)
 		}
 	}
@@ -144,11 +159,6 @@ func (s *Stream) deliverPayload(track int, u *media.Unit) {
 func (s *Stream) depacketize(track int, u *media.Unit) {
 	d := s.Depacketizer(track)
 	if d == nil {
-		return
-	}
-	if s.skipping[track] {
-		// somebody subscribed in the middle of an access unit
-		s.skipping[track] = u.More
 		return
 	}
 	for _, pkt := range u.RTP {
@@ -191,7 +201,7 @@ func (s *Stream) setCodec(track int, c media.Codec) {
 
 func (s *Stream) setCodecLocked(track int, c media.Codec) {
 	old := *s.tracks.Load()
-	if old[track].Codec == c {
+	if old[track].Codec == c || reflect.TypeOf(old[track].Codec) != reflect.TypeOf(c) {
 		return
 	}
 	next := slices.Clone(old)
@@ -210,14 +220,6 @@ func (s *Stream) close(err error) {
 	}
 }
 
-// wantPayloads counts consumers of payloads; mu is held.
-func (s *Stream) wantPayloads(n int) {
-	if s.payloads == 0 && n > 0 {
-		copy(s.skipping, s.middle)
-	}
-	s.payloads += n
-}
-
 // TapOptions selects what a [Tap] receives.
 type TapOptions struct {
 	// RTP asks for units as they come: units of publishers of RTP hold packets
@@ -232,18 +234,32 @@ type Tap struct {
 	stream *Stream
 	opts   TapOptions
 	f      func(track int, u *media.Unit)
+	cut    []bool // per track: opened in the middle of an access unit that is still going on
 	closed bool
 }
 
-// Tap calls f for every unit from now on. f is never called concurrently, must
+// takes tells whether the tap takes the next unit of RTP packets: it begins with
+// the start of an access unit.
+func (t *Tap) takes(track int) bool {
+	if t.cut[track] && t.stream.middle[track] {
+		return false
+	}
+	t.cut[track] = false
+	return true
+}
+
+// Tap calls f for every unit from now on, on each track from the next start of
+// an access unit. f is never called concurrently, must
 // not block, and must not call methods of the stream that change it.
 func (s *Stream) Tap(o TapOptions, f func(track int, u *media.Unit)) *Tap {
 	t := &Tap{stream: s, opts: o, f: f}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taps = append(slices.Clip(s.taps), t)
-	if !o.RTP {
-		s.wantPayloads(1)
+	if o.RTP {
+		t.cut = slices.Clone(s.middle)
+	} else {
+		s.payloads++
 	}
 	return t
 }
@@ -260,6 +276,6 @@ func (t *Tap) Close() {
 	t.closed = true
 	t.stream.taps = slices.DeleteFunc(slices.Clone(t.stream.taps), func(e *Tap) bool { return e == t })
 	if !t.opts.RTP {
-		t.stream.wantPayloads(-1)
+		t.stream.payloads--
 	}
 }

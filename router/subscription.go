@@ -38,15 +38,16 @@ type item struct {
 // Subscription is a bounded queue of units, drained by the goroutine of the
 // caller: the router owns no goroutine per reader.
 //
-// When the queue is full, units are dropped and counted. On a video track,
-// everything up to the next random access point is dropped then, since it could
-// not be decoded.
+// When the queue is full, units are dropped and counted, with the rest of the
+// access unit if they are parts of one. On a video track, everything up to the
+// next random access point is dropped then, since it could not be decoded.
 type Subscription struct {
 	stream  *Stream
 	opts    SubscribeOptions
 	ch      chan item
 	wanted  []bool // per track
 	waitKey []bool // per track; guarded by Stream.mu
+	cut     []bool // per track: the rest of this access unit is not wanted; guarded by Stream.mu
 	closed  bool   // guarded by Stream.mu
 	done    chan struct{}
 	dropped atomic.Uint64
@@ -86,8 +87,9 @@ func (s *Stream) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.subs = append(slices.Clip(s.subs), sub)
+	sub.cut = slices.Clone(s.middle)
 	if !o.RTP {
-		s.wantPayloads(1)
+		s.payloads++
 	}
 	return sub, nil
 }
@@ -97,17 +99,21 @@ func (s *Subscription) push(track int, u *media.Unit) {
 	if !s.wanted[track] {
 		return
 	}
-	if s.waitKey[track] {
-		if !u.RandomAccess {
-			return
-		}
-		s.waitKey[track] = false
+	goesOn := u.Payload == nil && s.stream.middle[track]
+	if goesOn && s.cut[track] {
+		return
 	}
+	s.cut[track] = s.waitKey[track] && !u.RandomAccess
+	if s.cut[track] {
+		return
+	}
+	s.waitKey[track] = false
 	select {
 	case s.ch <- item{track, u}:
 	default:
 		s.dropped.Add(1)
 		s.stream.dropped.Add(1)
+		s.cut[track] = true
 		s.waitKey[track] = (*s.stream.tracks.Load())[track].Codec.Kind() == media.Video
 	}
 }
@@ -162,6 +168,6 @@ func (s *Subscription) Close() {
 	close(s.done)
 	s.stream.subs = slices.DeleteFunc(slices.Clone(s.stream.subs), func(e *Subscription) bool { return e == s })
 	if !s.opts.RTP {
-		s.stream.wantPayloads(-1)
+		s.stream.payloads--
 	}
 }

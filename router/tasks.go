@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -13,6 +12,7 @@ import (
 // tasks counts the goroutines of a router. Unlike sync.WaitGroup, it may be
 // asked to start one at any time: after wait it refuses.
 type tasks struct {
+	log    *slog.Logger // of hooks that panic
 	mu     sync.Mutex
 	n      int
 	closed bool
@@ -87,6 +87,35 @@ func (q *queue) run() {
 	}
 }
 
+// busy tells whether something is left to do.
+func (q *queue) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running
+}
+
+// call runs a function of a hook; a panic ends that function only.
+func (t *tasks) call(f func()) {
+	_ = protect(t.log, func() error { f(); return nil })
+}
+
+// gate is a mutex whose lock can be given up. Its capacity is 1.
+type gate chan struct{}
+
+// lock fails if ctx is done, or closed is closed, before the lock is free.
+func (g gate) lock(ctx context.Context, closed <-chan struct{}) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (g gate) unlock() { <-g }
+
 // PanicError is the error of a plugin that panicked.
 type PanicError struct {
 	Value any
@@ -107,24 +136,23 @@ func protect(log *slog.Logger, f func() error) (err error) {
 	return f()
 }
 
-// supervise runs f again after a pause until ctx is done or the stream that f
-// consumes is over.
-func supervise(ctx context.Context, log *slog.Logger, pause func() time.Duration, f func() error) {
-	for ctx.Err() == nil {
-		err := protect(log, f)
-		if ctx.Err() != nil || errors.Is(err, ErrStreamClosed) {
-			return
-		}
-		d := pause()
-		if err == nil {
-			log.Info("stopped, will restart", keyPause, d)
-		} else {
-			log.Error("stopped, will restart", keyError, err, keyPause, d)
-		}
-		if !sleep(ctx, d) {
-			return
-		}
+// pauseAfter logs the end of a source or a sink and waits before the next try.
+// It returns false if there should be none: ctx, or what done stands for, ended.
+func pauseAfter(ctx context.Context, log *slog.Logger, err error, d time.Duration, done <-chan struct{}) bool {
+	if err == nil {
+		log.Info("stopped, will restart", keyPause, d)
+	} else {
+		log.Error("stopped, will restart", keyError, err, keyPause, d)
 	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-done:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // sleep waits; it returns false if ctx was done earlier.

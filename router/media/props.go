@@ -190,13 +190,11 @@ func h265Props(c *H265) *H265Props {
 	if sps == nil {
 		return nil
 	}
-	// general_level_idc is thirty times the level (H.265 section A.4).
-	level := int(sps.ProfileTierLevel.GeneralLevelIdc)
 	return &H265Props{
 		Width:   sps.Width(),
 		Height:  sps.Height(),
 		Profile: h265Profile(&sps.ProfileTierLevel),
-		Level:   dotted(level/30, level%30/3),
+		Level:   h265Level(sps.ProfileTierLevel.GeneralLevelIdc),
 	}
 }
 
@@ -235,6 +233,12 @@ func h265Profile(ptl *h265.SPS_ProfileTierLevel) string {
 		return "High Throughput Screen Content Coding"
 	}
 	return strconv.Itoa(idc)
+}
+
+// h265Level writes general_level_idc, thirty times the level (H.265 section
+// A.4).
+func h265Level(idc uint8) string {
+	return dotted(int(idc)/30, int(idc)%30/3)
 }
 
 // dotted writes a level the way the specifications do: "4.1", and "4" for 4.0.

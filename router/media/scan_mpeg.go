@@ -16,15 +16,12 @@ func nextStartCode(buf []byte, pos int) int {
 	if pos >= len(buf) {
 		return -1
 	}
-	i := bytes.Index(buf[pos:], startCodePrefix)
+	i := bytes.Index(buf[pos:], []byte{0, 0, 1})
 	if i < 0 || pos+i+3 >= len(buf) {
 		return -1
 	}
 	return pos + i
 }
-
-// startCodePrefix is read only.
-var startCodePrefix = []byte{0, 0, 1}
 
 func scanMPEG4Video(c *MPEG4Video, payload [][]byte) (*MPEG4Video, bool) {
 	random := false
@@ -35,11 +32,17 @@ func scanMPEG4Video(c *MPEG4Video, payload [][]byte) (*MPEG4Video, bool) {
 			continue
 		}
 		config := frame[:end]
-		if !bytes.Equal(config, c.Config) && mpeg4video.IsValidConfig(config) == nil {
+		if !bytes.Equal(config, c.Config) && isMPEG4VideoConfig(config) {
 			c = &MPEG4Video{Config: bytes.Clone(config)}
 		}
 	}
 	return c, random
+}
+
+// isMPEG4VideoConfig tells whether the configuration has all that decoders need.
+func isMPEG4VideoConfig(config []byte) bool {
+	// mediacommon 2.9.3 reads past the end of what ends with half a start code.
+	return !bytes.HasSuffix(config, []byte{0, 0, 1}) && mpeg4video.IsValidConfig(config) == nil
 }
 
 // mpeg4VideoHeaders walks over the headers in front of a VOP. It returns where

@@ -1,0 +1,467 @@
+package mpegtsbridge
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
+
+	"github.com/org/mtx/router/media"
+)
+
+// capture collects what a demuxer says.
+type capture struct {
+	tracks  []media.Track
+	units   [][]*media.Unit // per track
+	damaged []error
+	refuse  error
+}
+
+func (c *capture) options() DemuxerOptions {
+	return DemuxerOptions{
+		Tracks: func(tracks []media.Track) (func(int, *media.Unit), error) {
+			if c.refuse != nil {
+				return nil, c.refuse
+			}
+			c.tracks = tracks
+			c.units = make([][]*media.Unit, len(tracks))
+			return func(track int, u *media.Unit) { c.units[track] = append(c.units[track], u) }, nil
+		},
+		Damaged: func(err error) { c.damaged = append(c.damaged, err) },
+	}
+}
+
+// demux feeds a whole stream in chunks of a size.
+func demux(t *testing.T, stream []byte, chunk int) *capture {
+	t.Helper()
+	c := &capture{}
+	d := NewDemuxer(c.options())
+	defer d.Close()
+	for len(stream) > 0 {
+		n := min(chunk, len(stream))
+		if _, err := d.Write(stream[:n]); err != nil {
+			t.Fatal(err)
+		}
+		stream = stream[n:]
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// mux writes a stream with one track.
+func mux(t testing.TB, codec codecs.Codec, write func(w *mpegts.Writer, track *mpegts.Track)) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	track := &mpegts.Track{Codec: codec, Language: "eng"}
+	w := &mpegts.Writer{W: &buf, Tracks: []*mpegts.Track{track}}
+	if err := w.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteTables(); err != nil {
+		t.Fatal(err)
+	}
+	write(w, track)
+	return buf.Bytes()
+}
+
+var (
+	h264Key   = [][]byte{{0x67, 0x42, 0xc0, 0x28, 0xd9, 0x00}, {0x68, 0xce, 0x38}, bytes.Repeat([]byte{0x65, 0x88}, 2000)}
+	h264Inter = [][]byte{bytes.Repeat([]byte{0x41, 0x9a}, 300)}
+	ac3Frame  = append([]byte{0x0b, 0x77, 0x47, 0x11, 0x14, 0x40, 0x2f, 0x84}, make([]byte, 768-8)...)
+	mp3Frame  = append([]byte{0xff, 0xfb, 0x14, 0x64}, make([]byte, 188-4)...)
+	aacConfig = mpeg4audio.AudioSpecificConfig{
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 44100, ChannelConfig: 2, ChannelCount: 2,
+	}
+)
+
+func latmElement(t testing.TB) []byte {
+	t.Helper()
+	b, err := mpeg4audio.AudioMuxElement{
+		MuxConfigPresent: true,
+		StreamMuxConfig: &mpeg4audio.StreamMuxConfig{
+			Programs: []*mpeg4audio.StreamMuxConfigProgram{{
+				Layers: []*mpeg4audio.StreamMuxConfigLayer{{
+					AudioSpecificConfig: &mpeg4audio.AudioSpecificConfig{
+						Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 32000, ChannelConfig: 2, ChannelCount: 2,
+					},
+					LatmBufferFullness: 255,
+				}},
+			}},
+		},
+		Payloads: [][][][]byte{{{{1, 2, 3, 4}}}},
+	}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// roundTrip is a stream of two units of one codec.
+type roundTrip struct {
+	name    string
+	codec   codecs.Codec
+	write   func(w *mpegts.Writer, t *mpegts.Track, pts int64, payload [][]byte) error
+	want    media.Codec
+	payload [2][][]byte
+	later   int64 // PTS of the second unit, in ticks of the codec; it is written a second later
+}
+
+func roundTrips(t testing.TB) []roundTrip {
+	latm := latmElement(t)
+	frame := []byte{0, 0, 1, 0xb3, 1, 2, 3}
+	return []roundTrip{
+		{"h264", &codecs.H264{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteH264(t, pts, pts, p)
+		}, &media.H264{}, [2][][]byte{h264Key, h264Inter}, 90000},
+		{"h265", &codecs.H265{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteH265(t, pts, pts, p)
+		}, &media.H265{}, [2][][]byte{{{0x40, 1, 2}, {0x42, 1, 3}, {0x26, 1, 9, 9}}, {{0x02, 1, 4}}}, 90000},
+		{"mpeg-4 video", &codecs.MPEG4Video{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteMPEG4Video(t, pts, p[0])
+		}, &media.MPEG4Video{}, [2][][]byte{{frame}, {frame}}, 90000},
+		{"mpeg-2 video", &codecs.MPEG1Video{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteMPEG1Video(t, pts, p[0])
+		}, &media.MPEG1Video{}, [2][][]byte{{frame}, {frame}}, 90000},
+		{"opus", &codecs.Opus{Desc: &substructs.OpusAudioDescriptor{ChannelConfigCode: 2}},
+			func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+				return w.WriteOpus(t, pts, p)
+			}, &media.Opus{ChannelCount: 2}, [2][][]byte{{{1, 2}, {3}}, {{4}}}, 48000},
+		{"mpeg-4 audio", &codecs.MPEG4Audio{Config: aacConfig}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteMPEG4Audio(t, pts, p)
+		}, &media.MPEG4Audio{Config: &aacConfig}, [2][][]byte{{{1, 2}, {3}}, {{4}}}, 44100},
+		{"mpeg-4 audio latm", &codecs.MPEG4AudioLATM{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteMPEG4AudioLATM(t, pts, p)
+		}, &media.MPEG4AudioLATM{Rate: 32000}, [2][][]byte{{latm, latm}, {latm}}, 32000},
+		{"mpeg-1 audio", &codecs.MPEG1Audio{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteMPEG1Audio(t, pts, p)
+		}, &media.MPEG1Audio{}, [2][][]byte{{mp3Frame, mp3Frame}, {mp3Frame}}, 90000},
+		{"ac-3, several frames in a packet", &codecs.AC3{SampleRate: 48000, ChannelCount: 2},
+			func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+				return w.WriteAC3(t, pts, bytes.Join(p, nil))
+			}, &media.AC3{SampleRate: 48000, ChannelCount: 2}, [2][][]byte{{ac3Frame, ac3Frame}, {ac3Frame}}, 48000},
+		{"synchronous klv", &codecs.KLV{Synchronous: true}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
+			return w.WriteKLV(t, pts, p[0])
+		}, &media.KLV{}, [2][][]byte{{{6, 0xe, 0x2b, 0x34}}, {{6, 0xe, 1}}}, 90000},
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, ca := range roundTrips(t) {
+		for _, chunk := range []int{1, 100, 188, 1316, 1 << 20} {
+			t.Run(fmt.Sprintf("%s/%d", ca.name, chunk), func(t *testing.T) {
+				t.Parallel()
+				// the clock wraps around between the units: it has 33 bits
+				start := int64(1)<<33 - 1000
+				stream := mux(t, ca.codec, func(w *mpegts.Writer, track *mpegts.Track) {
+					for i, p := range ca.payload {
+						if err := ca.write(w, track, (start+int64(i)*90000)&(1<<33-1), p); err != nil {
+							t.Fatal(err)
+						}
+					}
+				})
+				got := demux(t, stream, chunk)
+				if len(got.tracks) != 1 || got.tracks[0].Language != "eng" {
+					t.Fatalf("tracks: %v, damaged: %v", got.tracks, got.damaged)
+				}
+				if !reflect.DeepEqual(got.tracks[0].Codec, ca.want) {
+					t.Errorf("codec %+v, want %+v", got.tracks[0].Codec, ca.want)
+				}
+				if len(got.damaged) != 0 {
+					t.Errorf("damaged: %v", got.damaged)
+				}
+				if len(got.units[0]) != 2 {
+					t.Fatalf("%d units, want 2", len(got.units[0]))
+				}
+				for i, u := range got.units[0] {
+					if want := int64(i) * ca.later; u.PTS != want {
+						t.Errorf("unit %d: PTS %d, want %d", i, u.PTS, want)
+					}
+					if !reflect.DeepEqual(u.Payload, ca.payload[i]) {
+						t.Errorf("unit %d: payload %x", i, u.Payload)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestScale(t *testing.T) {
+	t.Parallel()
+	for _, ca := range []struct {
+		pts  int64
+		rate int
+		want int64
+	}{
+		{12345, 90000, 12345},
+		{2090, 44100, 1024}, // one AAC access unit, rounded by the sender
+		{90000 * 86400 * 365 * 100, 48000, 48000 * 86400 * 365 * 100},
+		{-90000, 48000, -48000},
+		{-1, 90000, -1},
+		{-90, 48000, -48},
+	} {
+		if got := scale(ca.pts, ca.rate); got != ca.want {
+			t.Errorf("scale(%d, %d) = %d, want %d", ca.pts, ca.rate, got, ca.want)
+		}
+	}
+}
+
+func h264Stream(t testing.TB, units int) []byte {
+	return mux(t, &codecs.H264{}, func(w *mpegts.Writer, track *mpegts.Track) {
+		for i := range units {
+			if err := w.WriteH264(track, int64(i)*3000, int64(i)*3000, h264Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// What was lost on the network takes its access unit with it, and nothing else.
+func TestGap(t *testing.T) {
+	t.Parallel()
+	stream := h264Stream(t, 5)
+	packets := len(stream) / packetSize
+	for gap := 1; gap <= 17; gap += 8 {
+		for lost := 6; lost+gap < packets; lost += 5 {
+			damaged := bytes.Clone(stream[:lost*packetSize])
+			damaged = append(damaged, stream[(lost+gap)*packetSize:]...)
+			got := demux(t, damaged, 1316)
+			if len(got.units) == 0 {
+				continue // the only tables were lost
+			}
+			for _, u := range got.units[0] {
+				if !reflect.DeepEqual(u.Payload, h264Key) && gap != 16 {
+					t.Fatalf("lost %d from %d: a damaged access unit was delivered", gap, lost)
+				}
+			}
+			if n := len(got.units[0]); n < 3 || n > 4 {
+				t.Errorf("lost %d from %d: %d units", gap, lost, n)
+			}
+			if len(got.damaged) == 0 {
+				t.Errorf("lost %d from %d: not reported", gap, lost)
+			}
+		}
+	}
+}
+
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	stream := h264Stream(t, 4)
+	garbage := bytes.Repeat([]byte{1, 2, 3}, 100)
+	scrambled := bytes.Clone(stream)
+	for i := 3; i < len(scrambled); i += packetSize {
+		scrambled[i] |= 0x80
+	}
+	twice := []byte{}
+	for i := 0; i < len(stream); i += packetSize {
+		twice = append(twice, stream[i:i+packetSize]...)
+		twice = append(twice, stream[i:i+packetSize]...)
+	}
+	for _, ca := range []struct {
+		name   string
+		stream []byte
+		units  int
+		quiet  bool
+	}{
+		{"garbage in front", append(bytes.Clone(garbage), stream...), 4, false},
+		{"garbage at the end", append(bytes.Clone(stream), garbage...), 4, false},
+		{"starts inside a packet", append(bytes.Clone(stream[100:]), stream...), 4, false},
+		{"garbage between packets", append(append(bytes.Clone(stream), garbage...), h264Stream(t, 4)...), 7, false},
+		{"packets are sent twice", twice, 4, true},
+		{"scrambled", scrambled, 0, false},
+		{"empty", nil, 0, true},
+		{"one packet", stream[:188], 0, true},
+	} {
+		t.Run(ca.name, func(t *testing.T) {
+			t.Parallel()
+			got := demux(t, ca.stream, 1000)
+			units := 0
+			for _, u := range got.units {
+				units += len(u)
+			}
+			if units < ca.units || units > ca.units+1 {
+				t.Errorf("%d units, want %d", units, ca.units)
+			}
+			if quiet := len(got.damaged) == 0; quiet != ca.quiet {
+				t.Errorf("damaged: %v", got.damaged)
+			}
+		})
+	}
+}
+
+// A unit that never ends does not fill the memory.
+func TestEndless(t *testing.T) {
+	t.Parallel()
+	stream := h264Stream(t, 2)
+	for _, ca := range []struct {
+		name string
+		pid  uint16
+		max  int
+	}{
+		{"elementary stream", 256, maxPES},
+		{"other", 300, maxSection},
+	} {
+		t.Run(ca.name, func(t *testing.T) {
+			t.Parallel()
+			c := &capture{}
+			d := NewDemuxer(c.options())
+			defer d.Close()
+			if _, err := d.Write(stream); err != nil {
+				t.Fatal(err)
+			}
+			pkt := make([]byte, packetSize)
+			for i := range 2 * ca.max / packetSize {
+				pkt[0], pkt[1], pkt[2], pkt[3] = syncByte, byte(ca.pid>>8), byte(ca.pid), 0x10|byte(i&0x0f)
+				if i == 0 {
+					pkt[1] |= 0x40
+					copy(pkt[4:], []byte{0, 0, 1, 0xe0})
+				}
+				if _, err := d.Write(pkt); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if size := d.guard.pids[ca.pid].size; size > ca.max || size < ca.max/2 {
+				t.Errorf("%d bytes are held", size)
+			}
+			if len(d.guard.buf) > 1<<20 {
+				t.Errorf("the buffer has %d bytes", len(d.guard.buf))
+			}
+			// what comes next is delivered
+			before := len(c.units[0])
+			if _, err := d.Write(h264Stream(t, 3)); err != nil {
+				t.Fatal(err)
+			}
+			if len(c.units[0]) < before+2 {
+				t.Errorf("%d units more", len(c.units[0])-before)
+			}
+		})
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	for _, ca := range []struct {
+		name   string
+		codec  codecs.Codec
+		refuse error
+		want   error
+	}{
+		{"the tracks are refused", &codecs.H264{}, refused, refused},
+		{"no track with a known codec", &codecs.DVBSubtitle{}, nil, ErrNoTracks},
+	} {
+		t.Run(ca.name, func(t *testing.T) {
+			t.Parallel()
+			stream := mux(t, ca.codec, func(w *mpegts.Writer, track *mpegts.Track) {
+				if _, err := w.WriteTables(); err != nil {
+					t.Fatal(err)
+				}
+			})
+			d := NewDemuxer((&capture{refuse: ca.refuse}).options())
+			defer d.Close()
+			for range 2 { // the error stays
+				if _, err := d.Write(stream); !errors.Is(err, ca.want) {
+					t.Errorf("error %v, want %v", err, ca.want)
+				}
+			}
+		})
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	c := &capture{}
+	d := NewDemuxer(c.options())
+	for range 2 {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := d.Write(h264Stream(t, 1)); !errors.Is(err, ErrClosed) {
+		t.Errorf("error %v, want ErrClosed", err)
+	}
+}
+
+// Tracks of which only some can be received, the others with a codec that is not
+// complete at first.
+func TestHeldTracks(t *testing.T) {
+	t.Parallel()
+	var buf bytes.Buffer
+	video, audio := &mpegts.Track{Codec: &codecs.H264{}}, &mpegts.Track{Codec: &codecs.MPEG4AudioLATM{}}
+	w := &mpegts.Writer{W: &buf, Tracks: []*mpegts.Track{video, audio}}
+	if err := w.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(10) {
+		if err := w.WriteH264(video, i*3000, i*3000, h264Key); err != nil {
+			t.Fatal(err)
+		}
+		if i == 5 {
+			if err := w.WriteMPEG4AudioLATM(audio, i*3000, [][]byte{latmElement(t)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := demux(t, buf.Bytes(), 1316)
+	if len(got.tracks) != 2 || len(got.units[0]) != 10 || len(got.units[1]) != 1 {
+		t.Fatalf("tracks %v, units %v", got.tracks, got.units)
+	}
+	if pts := got.units[1][0].PTS; pts != 5*3000*32000/90000 {
+		t.Errorf("PTS %d", pts)
+	}
+
+	// without any audio, the video comes alone
+	buf.Reset()
+	if _, err := w.WriteTables(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(maxHeldUnits + 10) {
+		if err := w.WriteH264(video, i*3000, i*3000, h264Inter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &capture{}
+	d := NewDemuxer(c.options())
+	defer d.Close()
+	if _, err := d.Write(buf.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.tracks) != 1 || len(c.units[0]) < maxHeldUnits {
+		t.Errorf("tracks %v", c.tracks)
+	}
+}
+
+func FuzzDemuxer(f *testing.F) {
+	for _, ca := range roundTrips(f) {
+		f.Add(mux(f, ca.codec, func(w *mpegts.Writer, track *mpegts.Track) {
+			for i, p := range ca.payload {
+				if err := ca.write(w, track, int64(i)*90000, p); err != nil {
+					f.Fatal(err)
+				}
+			}
+		}), 188)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, chunk int) {
+		c := &capture{}
+		d := NewDemuxer(c.options())
+		defer d.Close()
+		for len(stream) > 0 {
+			n := min(max(chunk, 1), len(stream))
+			if _, err := d.Write(stream[:n]); err != nil {
+				return
+			}
+			stream = stream[n:]
+		}
+		if d.guard.pending < 0 || d.guard.pending > maxPending {
+			t.Errorf("%d bytes are held", d.guard.pending)
+		}
+	})
+}

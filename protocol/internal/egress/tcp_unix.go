@@ -1,0 +1,41 @@
+//go:build unix
+
+package egress
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// directConn returns the socket of a connection that can be written to without blocking, or nil.
+func directConn(c net.Conn) syscall.RawConn {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return nil // writing past TLS and the like would break it
+	}
+	rc, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return rc
+}
+
+// writeFd writes c.out without blocking. A full send buffer is not an error.
+func (c *TCPConn) writeFd(fd uintptr) {
+	for {
+		n, err := unix.Write(int(fd), c.out)
+		switch err {
+		case nil:
+			c.outN = n
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+		default:
+			c.outErr = err
+		}
+		return
+	}
+}

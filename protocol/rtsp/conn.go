@@ -1,0 +1,313 @@
+package rtsp
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
+	"github.com/google/uuid"
+
+	"github.com/org/mtx/protocol/internal/egress"
+	"github.com/org/mtx/router"
+)
+
+// listen opens the listener of the library.
+func (sv *server) listen(network, addr string) (net.Listener, error) {
+	ln, err := sv.host.Listen(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{Listener: ln, sv: sv}, nil
+}
+
+// listener prepares accepted connections. Unlike the library, it survives a
+// shortage of file descriptors.
+type listener struct {
+	net.Listener
+	sv *server
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	pause := 5 * time.Millisecond
+	for {
+		c, err := l.Listener.Accept()
+		switch {
+		case err == nil:
+			return l.prepare(c), nil
+		case errors.Is(err, net.ErrClosed) || l.sv.ctx.Err() != nil:
+			return nil, err
+		}
+		l.sv.log.Error("cannot accept connections", "error", err, "pause", pause)
+		if !wait(l.sv.ctx, pause) {
+			return nil, net.ErrClosed
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *listener) prepare(c net.Conn) net.Conn {
+	// the library reads the first bytes without a deadline
+	limit := time.Now().Add(l.sv.cfg.ReadTimeout)
+	_ = c.SetReadDeadline(limit)
+	if l.sv.secure {
+		return &patientConn{Conn: c, limit: limit}
+	}
+	return &tcpConn{
+		patientConn: patientConn{Conn: c, limit: limit},
+		out: egress.NewTCPConn(c, egress.TCPOptions{
+			QueueBytes:   l.sv.cfg.WriteQueueSize * l.sv.cfg.UDPMaxPayloadSize,
+			WriteTimeout: l.sv.cfg.WriteTimeout,
+		}),
+	}
+}
+
+// patientConn gives a new client less time than the library would.
+type patientConn struct {
+	net.Conn
+	limit time.Time
+	spoke atomic.Bool
+}
+
+// Read implements net.Conn.
+func (c *patientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+	}
+	return n, err
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *patientConn) SetReadDeadline(t time.Time) error {
+	if !c.spoke.Load() && (t.IsZero() || t.After(c.limit)) {
+		t = c.limit
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// tcpConn is a plain connection. The library writes RTSP messages to it, the
+// fan-out writes media.
+type tcpConn struct {
+	patientConn
+	out *egress.TCPConn
+
+	// afterResponse runs once, when the next RTSP response has been written.
+	afterResponse atomic.Pointer[func()]
+}
+
+// Write implements net.Conn.
+func (c *tcpConn) Write(p []byte) (int, error) {
+	n, err := c.out.Write(p)
+	if bytes.HasPrefix(p, []byte("RTSP/")) {
+		if f := c.afterResponse.Swap(nil); f != nil && err == nil {
+			(*f)()
+		}
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (c *tcpConn) Close() error { return c.out.Close() }
+
+// SetWriteDeadline implements net.Conn. Writes have a timeout of their own.
+func (c *tcpConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline implements net.Conn.
+func (c *tcpConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// tlsListener puts TLS on top of connections, and joins what the library writes
+// packet by packet.
+type tlsListener struct {
+	net.Listener
+	conf *tls.Config
+}
+
+// Accept implements net.Listener.
+func (l tlsListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &coalescer{Conn: tls.Server(c, l.conf)}, nil
+}
+
+// flushAfter bounds how long a packet waits for the end of its access unit.
+const flushAfter = 2 * time.Millisecond
+
+// maxCoalesced bounds what is joined, bytes.
+const maxCoalesced = 128 << 10
+
+// coalescer joins the interleaved frames of an access unit into one write.
+type coalescer struct {
+	net.Conn
+
+	mu    sync.Mutex
+	buf   []byte
+	timer *time.Timer
+	err   error // of the last delayed write
+}
+
+// Write implements net.Conn.
+func (c *coalescer) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
+	c.buf = append(c.buf, p...)
+	// $, channel, length, RTP header: media packets have an even channel, the
+	// last one of an access unit has the marker bit (RFC 3550 section 5.1)
+	isMedia := len(p) > 5 && p[0] == '$' && p[1]&1 == 0
+	if !isMedia || p[5]&0x80 != 0 || len(c.buf) > maxCoalesced {
+		return len(p), c.flushLocked()
+	}
+	if c.timer == nil {
+		c.timer = time.AfterFunc(flushAfter, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			_ = c.flushLocked()
+		})
+	} else if len(c.buf) == len(p) {
+		c.timer.Reset(flushAfter)
+	}
+	return len(p), nil
+}
+
+func (c *coalescer) flushLocked() error {
+	if len(c.buf) == 0 {
+		return c.err
+	}
+	_, c.err = c.Conn.Write(c.buf)
+	c.buf = c.buf[:0]
+	return c.err
+}
+
+// Close implements net.Conn.
+func (c *coalescer) Close() error {
+	err := c.Conn.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.err = net.ErrClosed
+	return err
+}
+
+// connState is what the server knows about a connection.
+type connState struct {
+	sv      *server
+	c       *gortsplib.ServerConn
+	id      string
+	created time.Time
+	log     *slog.Logger
+	remove  func()
+
+	// of the goroutine of the connection
+	grant    *router.Grant // the last one
+	grantKey grantKey
+	setup    *session // SETUP is being answered
+	play     *session // PLAY is being answered
+}
+
+// ConnDetails is what the Control API shows about connections; see RTSPConn
+// there. The deprecated fields repeat newer ones.
+type ConnDetails struct {
+	ID            string    `json:"id"`
+	Created       time.Time `json:"created"`
+	RemoteAddr    string    `json:"remoteAddr"`
+	Session       *string   `json:"session"`
+	Tunnel        string    `json:"tunnel"` // "none", "http", "websocket"
+	InboundBytes  uint64    `json:"inboundBytes"`
+	OutboundBytes uint64    `json:"outboundBytes"`
+	BytesReceived uint64    `json:"bytesReceived"`
+	BytesSent     uint64    `json:"bytesSent"`
+}
+
+// OnConnOpen implements gortsplib.ServerHandlerOnConnOpen.
+func (sv *server) OnConnOpen(ctx *gortsplib.ServerHandlerOnConnOpenCtx) {
+	id := uuid.NewString()
+	cs := &connState{sv: sv, c: ctx.Conn, id: id, created: time.Now(), log: sv.log.With("conn", id[:8])}
+	ctx.Conn.SetUserData(cs)
+	cs.log.Info("connection opened", "remote", ctx.Conn.NetConn().RemoteAddr().String())
+	cs.remove = sv.host.AddSession(cs)
+}
+
+// OnConnClose implements gortsplib.ServerHandlerOnConnClose.
+func (sv *server) OnConnClose(ctx *gortsplib.ServerHandlerOnConnCloseCtx) {
+	cs, ok := ctx.Conn.UserData().(*connState)
+	if !ok {
+		return
+	}
+	cs.remove()
+	cs.log.Info("connection closed", "reason", reason(sv.ctx, ctx.Error))
+}
+
+// reason phrases why a connection or a session is over.
+func reason(ctx context.Context, err error) string {
+	var terminated liberrors.ErrServerTerminated
+	switch {
+	case err == nil:
+		return "done"
+	case errors.As(err, &terminated) && ctx.Err() == nil:
+		return "closed by the server"
+	case ctx.Err() != nil:
+		return "the server stops"
+	}
+	return err.Error()
+}
+
+// Info implements router.Session.
+func (cs *connState) Info() router.SessionInfo {
+	stats := cs.c.Stats()
+	d := &ConnDetails{
+		ID: cs.id, Created: cs.created, RemoteAddr: cs.c.NetConn().RemoteAddr().String(), Tunnel: "none",
+		InboundBytes: stats.InboundBytes, OutboundBytes: stats.OutboundBytes,
+	}
+	switch cs.c.Transport().Tunnel {
+	case gortsplib.TunnelHTTP:
+		d.Tunnel = "http"
+	case gortsplib.TunnelWebSocket:
+		d.Tunnel = "websocket"
+	}
+	if ss := cs.c.Session(); ss != nil {
+		if s, ok := ss.UserData().(*session); ok {
+			d.Session = &s.id
+			d.OutboundBytes += s.bypassedTCPBytes(cs.c)
+		}
+	}
+	d.BytesReceived, d.BytesSent = d.InboundBytes, d.OutboundBytes
+	return router.SessionInfo{
+		ID: cs.id, Kind: cs.sv.kind("Conn"), Created: cs.created, RemoteAddr: d.RemoteAddr,
+		In: d.InboundBytes, Out: d.OutboundBytes, Details: d,
+	}
+}
+
+// Close implements router.Session.
+func (cs *connState) Close() error {
+	cs.c.Close()
+	return nil
+}
+
+// kind is "rtspConn", "rtspsSession"...
+func (sv *server) kind(suffix string) string { return sv.cfg.Name() + suffix }

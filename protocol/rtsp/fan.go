@@ -1,0 +1,339 @@
+package rtsp
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/pion/rtp"
+
+	"github.com/org/mtx/protocol/bridge/rtpbridge"
+	"github.com/org/mtx/protocol/internal/egress"
+	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/media"
+)
+
+// fan is a stream on its way to the readers of this server. It exists from the
+// first DESCRIBE to the end of the stream; it taps the stream only while
+// sessions are attached.
+//
+// Locks: manage, then Stream.mu, then mu.
+type fan struct {
+	sv      *server
+	stream  *router.Stream
+	desc    *description.Session
+	tracks  []*fanTrack // by track of the stream; nil if RTP cannot carry it
+	byMedia map[*description.Media][]*fanTrack
+	group   *egress.Group
+	full    atomic.Int32 // readers that the library writes to
+
+	manage   sync.Mutex // attaching and detaching
+	attached int
+	tap      *router.Tap
+	closed   bool
+	streams  [2]*gortsplib.ServerStream // [0] signalling only, [1] written by the library; nil until used
+	known    []media.Track              // what the description tells
+
+	mu      sync.Mutex // guards packetizers and positions
+	scratch rtpbridge.Packets
+}
+
+// fanTrack is a track of a fan.
+type fanTrack struct {
+	index   int
+	ref     rtpbridge.Ref
+	ssrc    uint32
+	video   bool
+	readers atomic.Int32 // of our own
+
+	// guarded by fan.mu
+	codec  media.Codec
+	pk     *rtpbridge.Packetizer
+	report report
+}
+
+// fanOf returns the fan of a stream.
+func (sv *server) fanOf(s *router.Stream) (*fan, error) {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	if f := sv.fans[s]; f != nil {
+		return f, nil
+	}
+	f, err := sv.newFan(s)
+	if err != nil {
+		return nil, err
+	}
+	sv.fans[s] = f
+	sv.wg.Go(func() {
+		select {
+		case <-s.Done():
+		case <-sv.ctx.Done():
+		}
+		sv.mu.Lock()
+		delete(sv.fans, s)
+		sv.mu.Unlock()
+		f.close()
+	})
+	return f, nil
+}
+
+func (sv *server) newFan(s *router.Stream) (*fan, error) {
+	tracks := s.Tracks()
+	origins := make([]media.Depacketizer, len(tracks))
+	for i := range tracks {
+		origins[i] = s.Depacketizer(i)
+	}
+	desc, refs, err := rtpbridge.Description(tracks, origins)
+	if err != nil {
+		return nil, err
+	}
+	f := &fan{
+		sv: sv, stream: s, desc: desc, known: tracks,
+		tracks:  make([]*fanTrack, len(tracks)),
+		byMedia: map[*description.Media][]*fanTrack{},
+		group:   sv.pool.NewGroup(),
+	}
+	for i, ref := range refs {
+		if ref.Format == nil {
+			sv.log.Warn("track cannot be read by RTSP", "track", i+1, "codec", tracks[i].Codec.Name())
+			continue
+		}
+		t := &fanTrack{index: i, ref: ref, codec: tracks[i].Codec, video: tracks[i].Codec.Kind() == media.Video}
+		f.tracks[i] = t
+		f.byMedia[ref.Media] = append(f.byMedia[ref.Media], t)
+	}
+	main, err := f.streamFor(!sv.secure)
+	if err != nil {
+		return nil, err
+	}
+	stats := main.Stats()
+	for i, t := range f.tracks {
+		if t == nil {
+			continue
+		}
+		t.ssrc = stats.Medias[t.ref.Media].Formats[t.ref.Format].LocalSSRC
+		t.pk, err = rtpbridge.NewPacketizer(rtpbridge.PacketizerOptions{
+			Track: tracks[i], Format: t.ref.Format, Origin: origins[i], SSRC: t.ssrc, MaxSize: f.maxSize(),
+		})
+		if err != nil {
+			main.Close()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// maxSize leaves room for what SRTP adds.
+func (f *fan) maxSize() int {
+	const srtpOverhead = 10 // RFC 3711 section 4.2, HMAC-SHA1 tag
+	if f.sv.secure {
+		return f.sv.cfg.UDPMaxPayloadSize - srtpOverhead
+	}
+	return f.sv.cfg.UDPMaxPayloadSize
+}
+
+// main is the stream that is described.
+func (f *fan) main() *gortsplib.ServerStream {
+	s, _ := f.streamFor(!f.sv.secure)
+	return s
+}
+
+// streamFor returns the library's view of the stream for sessions whose media
+// is written by us (bypass), or by the library.
+func (f *fan) streamFor(bypass bool) (*gortsplib.ServerStream, error) {
+	i := 1
+	if bypass {
+		i = 0
+	}
+	f.manage.Lock()
+	defer f.manage.Unlock()
+	if f.closed {
+		return nil, router.ErrStreamClosed
+	}
+	if f.streams[i] == nil {
+		s := &gortsplib.ServerStream{Server: f.sv.g, Desc: f.desc}
+		if err := s.Initialize(); err != nil {
+			return nil, err
+		}
+		f.streams[i] = s
+	}
+	return f.streams[i], nil
+}
+
+// refreshDescription brings parameter sets that changed in the bitstream into
+// the description.
+func (f *fan) refreshDescription() {
+	f.manage.Lock()
+	defer f.manage.Unlock()
+	tracks := f.stream.Tracks()
+	if &tracks[0] == &f.known[0] {
+		return
+	}
+	f.known = tracks
+	for i, t := range f.tracks {
+		if t == nil {
+			continue
+		}
+		switch c := tracks[i].Codec.(type) {
+		case *media.H264:
+			t.ref.Format.(*format.H264).SafeSetParams(c.SPS, c.PPS) //nolint:forcetypeassert // made from this codec
+		case *media.H265:
+			t.ref.Format.(*format.H265).SafeSetParams(c.VPS, c.SPS, c.PPS) //nolint:forcetypeassert // made from this codec
+		case *media.MPEG4Video:
+			t.ref.Format.(*format.MPEG4Video).SafeSetParams(c.Config) //nolint:forcetypeassert // made from this codec
+		}
+	}
+	for _, s := range f.streams {
+		if s != nil {
+			s.ReloadDesc()
+		}
+	}
+}
+
+// attach begins to follow the stream.
+func (f *fan) attach() {
+	f.manage.Lock()
+	defer f.manage.Unlock()
+	f.attached++
+	if f.tap == nil && !f.closed {
+		f.tap = f.stream.Tap(router.TapOptions{RTP: true}, f.onUnit)
+	}
+}
+
+func (f *fan) detach() {
+	f.manage.Lock()
+	defer f.manage.Unlock()
+	f.attached--
+	if f.attached == 0 && f.tap != nil {
+		f.tap.Close()
+		f.tap = nil
+	}
+}
+
+// addFull counts the sessions that the library writes to.
+func (f *fan) addFull(n int32) { f.full.Add(n) }
+
+// close ends all sessions.
+func (f *fan) close() {
+	f.manage.Lock()
+	defer f.manage.Unlock()
+	f.closed = true
+	if f.tap != nil {
+		f.tap.Close()
+		f.tap = nil
+	}
+	f.group.Close()
+	for _, s := range f.streams {
+		if s != nil {
+			s.Close()
+		}
+	}
+}
+
+// play adds a reader that begins with sender reports, so that it can align the
+// tracks from the start.
+func (f *fan) play(r egress.Reader, tracks []int) {
+	var backlog []*egress.Message
+	f.mu.Lock()
+	for _, i := range tracks {
+		t := f.tracks[i]
+		t.readers.Add(1)
+		if m := f.reportLocked(t, r.Wants()); m != nil {
+			backlog = append(backlog, m)
+		}
+	}
+	f.mu.Unlock()
+	f.group.Add(r, backlog...)
+	for _, m := range backlog {
+		m.Release()
+	}
+}
+
+// stop removes a reader. When it returns, nothing is sent to it anymore.
+func (f *fan) stop(r egress.Reader, tracks []int) {
+	f.group.Remove(r)
+	for _, i := range tracks {
+		f.tracks[i].readers.Add(-1)
+	}
+}
+
+// onUnit is the tap. It runs on the goroutine of the publisher.
+func (f *fan) onUnit(track int, u *media.Unit) {
+	t := f.tracks[track]
+	if t == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.stream.Tracks()[track].Codec; c != t.codec {
+		t.codec = c
+		t.pk.SetCodec(c)
+	}
+	f.scratch.Reset()
+	if err := t.pk.Append(&f.scratch, u); err != nil {
+		f.stream.AddInboundErrors(1)
+	}
+	n := len(f.scratch.Sizes)
+	if n == 0 {
+		return
+	}
+	t.report.count(n, len(f.scratch.Data))
+	if readers := t.readers.Load(); readers > 0 {
+		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(readers))
+		f.group.Send(f.encode(t, u.RandomAccess))
+		if now := time.Now(); t.report.due(now) {
+			f.reportAll(t)
+		}
+	}
+	if full := f.full.Load(); full > 0 {
+		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(full))
+		f.writeFull(t, u.NTP)
+	}
+}
+
+// encode makes what readers need of the packets in scratch.
+func (f *fan) encode(t *fanTrack, key bool) *egress.Message {
+	const frameHeader = 4
+	p := f.sv.pool
+	m := p.NewMessage()
+	m.Track, m.Video, m.Key = t.index, t.video, key
+	size := len(f.scratch.Data)
+	for _, ch := range f.group.Channels(t.index) {
+		b := p.Get(size + frameHeader*len(f.scratch.Sizes))
+		off := 0
+		for _, n := range f.scratch.Sizes {
+			b.AppendFrame(ch, f.scratch.Data[off:off+n])
+			off += n
+		}
+		m.SetInterleaved(ch, b)
+	}
+	if f.group.WantsPackets(t.index) {
+		b := p.Get(size)
+		off := 0
+		for _, n := range f.scratch.Sizes {
+			b.AppendPacket(f.scratch.Data[off : off+n])
+			off += n
+		}
+		m.SetPackets(b)
+	}
+	return m
+}
+
+// writeFull gives packets to the library, which copies them.
+func (f *fan) writeFull(t *fanTrack, ntp time.Time) {
+	s := f.streams[1]
+	if s == nil {
+		return
+	}
+	off := 0
+	for _, n := range f.scratch.Sizes {
+		var pkt rtp.Packet
+		if pkt.Unmarshal(f.scratch.Data[off:off+n]) == nil {
+			_ = s.WritePacketRTPWithNTP(t.ref.Media, &pkt, ntp) // readers that are too slow: see OnStreamWriteError
+		}
+		off += n
+	}
+}

@@ -1,0 +1,292 @@
+package rtsp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/headers"
+
+	"github.com/org/mtx/protocol/internal/egress"
+	"github.com/org/mtx/router"
+)
+
+func stateOf(ss *gortsplib.ServerSession, c *gortsplib.ServerConn) (*session, *connState) {
+	return ss.UserData().(*session), c.UserData().(*connState) //nolint:forcetypeassert // set when they were opened
+}
+
+// recoverInto turns a panic in a handler into the end of its connection.
+func (sv *server) recoverInto(res **base.Response, err *error) {
+	if v := recover(); v != nil {
+		sv.log.Error("panic", "error", v, "stack", string(debug.Stack()))
+		*res = &base.Response{StatusCode: base.StatusInternalServerError}
+		*err = fmt.Errorf("panic: %v", v)
+	}
+}
+
+// OnDescribe implements gortsplib.ServerHandlerOnDescribe.
+func (sv *server) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (
+	res *base.Response, stream *gortsplib.ServerStream, err error,
+) {
+	defer sv.recoverInto(&res, &err)
+	cs := ctx.Conn.UserData().(*connState) //nolint:forcetypeassert // set when it was opened
+	grant, err := cs.authorize(router.ActionRead, ctx.Request, cs.id, ctx.Path, ctx.Query)
+	if err == nil {
+		var s *router.Stream
+		if s, err = grant.Wait(sv.ctx); err == nil {
+			return sv.describe(s)
+		}
+	}
+	res, err = cs.refuse(ctx.Request, err)
+	return res, nil, err
+}
+
+func (sv *server) describe(s *router.Stream) (*base.Response, *gortsplib.ServerStream, error) {
+	f, err := sv.fanOf(s)
+	if err != nil {
+		return &base.Response{StatusCode: base.StatusBadRequest}, nil, err
+	}
+	f.refreshDescription()
+	return &base.Response{StatusCode: base.StatusOK}, f.main(), nil
+}
+
+// allows tells whether a transport is enabled.
+func (sv *server) allows(p gortsplib.Protocol) bool {
+	switch p {
+	case gortsplib.ProtocolUDP:
+		return slices.Contains(sv.cfg.Transports, UDP)
+	case gortsplib.ProtocolUDPMulticast:
+		return slices.Contains(sv.cfg.Transports, Multicast)
+	default:
+		return slices.Contains(sv.cfg.Transports, TCP)
+	}
+}
+
+// OnSetup implements gortsplib.ServerHandlerOnSetup.
+func (sv *server) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (
+	res *base.Response, stream *gortsplib.ServerStream, err error,
+) {
+	defer sv.recoverInto(&res, &err)
+	s, cs := stateOf(ctx.Session, ctx.Conn)
+	if !sv.allows(ctx.Transport.Protocol) {
+		return &base.Response{StatusCode: base.StatusUnsupportedTransport}, nil, nil
+	}
+	if ctx.Session.State() == gortsplib.ServerSessionStatePreRecord {
+		return &base.Response{StatusCode: base.StatusOK}, nil, nil
+	}
+	stream, err = s.setupRead(cs, ctx)
+	if err != nil {
+		res, err = cs.refuse(ctx.Request, err)
+		return res, nil, err
+	}
+	cs.setup = s // the answer tells channels and ports, see OnResponse
+	return &base.Response{StatusCode: base.StatusOK}, stream, nil
+}
+
+// setupRead attaches the session to the path, once.
+func (s *session) setupRead(cs *connState, ctx *gortsplib.ServerHandlerOnSetupCtx) (*gortsplib.ServerStream, error) {
+	grant, err := cs.authorize(router.ActionRead, ctx.Request, s.id, ctx.Path, ctx.Query)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	f := s.fan
+	s.mu.Unlock()
+	if f != nil {
+		return f.streamFor(s.bypass)
+	}
+	att, err := grant.Attach(s.sv.ctx, router.ReadOptions{Peer: s.peer()})
+	if err != nil {
+		return nil, err
+	}
+	f, err = s.sv.fanOf(att.Stream())
+	if err != nil {
+		att.Close()
+		return nil, err
+	}
+	_, plain := ctx.Conn.NetConn().(*tcpConn)
+	bypass := plain && ctx.Transport.Protocol != gortsplib.ProtocolUDPMulticast &&
+		ctx.Transport.Profile == headers.TransportProfileAVP &&
+		ctx.Conn.Transport().Tunnel == gortsplib.TunnelNone
+	stream, err := f.streamFor(bypass)
+	if err != nil {
+		att.Close()
+		return nil, err
+	}
+	f.attach()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grant, s.att, s.fan, s.bypass = grant, att, f, bypass
+	return stream, nil
+}
+
+// OnPlay implements gortsplib.ServerHandlerOnPlay.
+func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Response, err error) {
+	defer sv.recoverInto(&res, &err)
+	s, cs := stateOf(ctx.Session, ctx.Conn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.playing {
+		return &base.Response{StatusCode: base.StatusOK}, nil
+	}
+	s.playing = true
+	if !s.bypass {
+		s.fan.addFull(1)
+		return &base.Response{StatusCode: base.StatusOK}, nil
+	}
+	conn, ok := ctx.Conn.NetConn().(*tcpConn)
+	if !ok {
+		return &base.Response{StatusCode: base.StatusBadRequest}, errUnsupportedTransport
+	}
+	reader, err := s.newReader(conn)
+	if err != nil {
+		s.playing = false
+		return &base.Response{StatusCode: base.StatusBadRequest}, err
+	}
+	// media must not overtake the answer
+	start := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.playing && s.reader == nil {
+			s.reader = reader
+			s.fan.play(reader, s.trackIndexes())
+		}
+	}
+	conn.afterResponse.Store(&start)
+	cs.play = s
+	s.log.Info("is reading", "path", s.grant.Path(), "transport", ctx.Session.Transport().Protocol.String(),
+		"user", s.grant.Identity().User)
+	return &base.Response{StatusCode: base.StatusOK}, nil
+}
+
+// newReader makes what the fan-out writes to. s.mu is held.
+func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
+	medias := s.ss.Medias()
+	for _, m := range medias {
+		if th := s.places[m]; th.InterleavedIDs == nil && th.ClientPorts == nil {
+			return nil, errUnsupportedTransport
+		}
+	}
+	if s.ss.Transport().Protocol == gortsplib.ProtocolTCP {
+		var tracks []egress.TCPTrack
+		for _, m := range medias {
+			for _, t := range s.fan.byMedia[m] {
+				tracks = append(tracks, egress.TCPTrack{Track: t.index, Channel: uint8(s.places[m].InterleavedIDs[0])})
+			}
+		}
+		return egress.NewTCPReader(c.out, tracks), nil
+	}
+	addr, ok := netip.AddrFromSlice(c.RemoteAddr().(*net.TCPAddr).IP) //nolint:forcetypeassert // it is TCP
+	if !ok {
+		return nil, errors.New("the client has no address")
+	}
+	addr = addr.Unmap().WithZone(c.RemoteAddr().(*net.TCPAddr).Zone) //nolint:forcetypeassert // it is TCP
+	var tracks []egress.UDPTrack
+	for _, m := range medias {
+		ports := s.places[m].ClientPorts
+		for _, t := range s.fan.byMedia[m] {
+			tracks = append(tracks, egress.UDPTrack{
+				Track: t.index,
+				RTP:   netip.AddrPortFrom(addr, uint16(ports[0])),
+				RTCP:  netip.AddrPortFrom(addr, uint16(ports[1])),
+			})
+		}
+	}
+	return egress.NewUDPReader(s.sv.rtp, s.sv.rtcp, tracks)
+}
+
+// trackIndexes are the tracks of the sections that were set up.
+func (s *session) trackIndexes() []int {
+	var out []int
+	for _, m := range s.ss.Medias() {
+		for _, t := range s.fan.byMedia[m] {
+			out = append(out, t.index)
+		}
+	}
+	return out
+}
+
+// OnPause implements gortsplib.ServerHandlerOnPause.
+func (sv *server) OnPause(ctx *gortsplib.ServerHandlerOnPauseCtx) (res *base.Response, err error) {
+	defer sv.recoverInto(&res, &err)
+	s, _ := stateOf(ctx.Session, ctx.Conn)
+	s.stopPublishing()
+	s.stopPlaying()
+	return &base.Response{StatusCode: base.StatusOK}, nil
+}
+
+// stopPlaying is called at the end of the session and by PAUSE.
+func (s *session) stopPlaying() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.playing {
+		return
+	}
+	s.playing = false
+	switch {
+	case !s.bypass:
+		s.fan.addFull(-1)
+	case s.reader != nil:
+		s.fan.stop(s.reader, s.trackIndexes())
+		s.past = s.bypassedLocked()
+		s.reader = nil
+	}
+}
+
+// OnResponse implements gortsplib.ServerHandlerOnResponse. It runs before the
+// response is written.
+func (sv *server) OnResponse(c *gortsplib.ServerConn, res *base.Response) {
+	res.Header["Server"] = base.HeaderValue{"mtx"}
+	cs, ok := c.UserData().(*connState)
+	if !ok {
+		return
+	}
+	setup, play := cs.setup, cs.play
+	cs.setup, cs.play = nil, nil
+	if res.StatusCode != base.StatusOK {
+		return
+	}
+	if setup != nil {
+		setup.placed(res)
+	}
+	if play != nil {
+		play.rtpInfo(res)
+	}
+}
+
+// placed remembers the channels or ports that the library gave to the section
+// that was set up last.
+func (s *session) placed(res *base.Response) {
+	var th headers.Transport
+	medias := s.ss.Medias()
+	if len(medias) == 0 || th.Unmarshal(res.Header["Transport"]) != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.places[medias[len(medias)-1]] = th
+}
+
+// rtpInfo replaces the RTP-Info header of the library, which has not seen our
+// packets.
+func (s *session) rtpInfo(res *base.Response) {
+	var old headers.RTPInfo
+	if old.Unmarshal(res.Header["RTP-Info"]) != nil {
+		return
+	}
+	medias := s.ss.Medias()
+	if len(old) != len(medias) {
+		return
+	}
+	for i, m := range medias {
+		if len(m.Formats) == 1 && len(s.fan.byMedia[m]) == 1 {
+			old[i].SequenceNumber, old[i].Timestamp = s.fan.position(s.fan.byMedia[m][0])
+		}
+	}
+	res.Header["RTP-Info"] = old.Marshal()
+}

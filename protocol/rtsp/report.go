@@ -1,0 +1,143 @@
+package rtsp
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5/pkg/ntp"
+	"github.com/pion/rtcp"
+
+	"github.com/org/mtx/protocol/bridge/rtpbridge"
+	"github.com/org/mtx/protocol/internal/egress"
+	"github.com/org/mtx/router/media"
+)
+
+// reportPeriod is the interval of RTCP sender reports.
+const reportPeriod = 10 * time.Second
+
+// rtpHeaderSize is the size of the headers that we send, bytes.
+const rtpHeaderSize = 12
+
+// report is what sender reports tell about a track. All readers get the same.
+type report struct {
+	packets, octets uint32
+	last            time.Time // when packets were sent last
+	sent            time.Time // when the last report was
+}
+
+func (r *report) count(packets, bytes int) {
+	r.packets += uint32(packets)
+	r.octets += uint32(bytes - rtpHeaderSize*packets)
+	r.last = time.Now()
+}
+
+// due tells whether it is time for another report.
+func (r *report) due(now time.Time) bool {
+	if r.sent.IsZero() {
+		r.sent = now
+		return false
+	}
+	return now.Sub(r.sent) >= reportPeriod
+}
+
+// senderReport makes a compound packet of sender report and source description (RFC
+// 3550 section 6.1). The name ties the tracks of a stream together. It returns
+// nil before the first packet.
+func (f *fan) senderReport(t *fanTrack) []byte {
+	_, rtpTime, when, ok := t.pk.Position()
+	if !ok || when.IsZero() {
+		return nil
+	}
+	b, err := rtcp.Marshal([]rtcp.Packet{
+		&rtcp.SenderReport{
+			SSRC: t.ssrc, NTPTime: ntp.Encode(when), RTPTime: rtpTime,
+			PacketCount: t.report.packets, OctetCount: t.report.octets,
+		},
+		rtcp.NewCNAMESourceDescription(t.ssrc, "mtx-"+strconv.FormatUint(uint64(f.first().ssrc), 16)),
+	})
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// first is the track after which the stream is named.
+func (f *fan) first() *fanTrack {
+	for _, t := range f.tracks {
+		if t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// reportLocked makes a report for readers that want these encodings; nil if
+// there is nothing to report yet. f.mu is held.
+func (f *fan) reportLocked(t *fanTrack, wants []egress.Want) *egress.Message {
+	b := f.senderReport(t)
+	if b == nil {
+		return nil
+	}
+	m := f.sv.pool.NewMessage()
+	m.Track, m.Control = t.index, true
+	for _, w := range wants {
+		if w.Track != t.index {
+			continue
+		}
+		if w.Channel == egress.AsPackets {
+			f.setPackets(m, b)
+		} else {
+			f.setFrame(m, uint8(w.Channel), b)
+		}
+	}
+	return m
+}
+
+// reportAll sends a report to all readers. f.mu is held.
+func (f *fan) reportAll(t *fanTrack) {
+	b := f.senderReport(t)
+	if b == nil {
+		return
+	}
+	t.report.sent = time.Now()
+	m := f.sv.pool.NewMessage()
+	m.Track, m.Control = t.index, true
+	for _, ch := range f.group.Channels(t.index) {
+		f.setFrame(m, ch, b)
+	}
+	if f.group.WantsPackets(t.index) {
+		f.setPackets(m, b)
+	}
+	f.group.Send(m)
+}
+
+// setFrame adds RTCP for the readers that have the track on an RTP channel: it
+// goes to the channel after it.
+func (f *fan) setFrame(m *egress.Message, channel uint8, rtcp []byte) {
+	b := f.sv.pool.Get(len(rtcp) + 4)
+	b.AppendFrame(channel+1, rtcp)
+	m.SetInterleaved(channel, b)
+}
+
+func (f *fan) setPackets(m *egress.Message, rtcp []byte) {
+	b := f.sv.pool.Get(len(rtcp))
+	b.AppendPacket(rtcp)
+	m.SetPackets(b)
+}
+
+// position is what RTP-Info tells about a track: its next sequence number, and
+// the RTP time of now.
+func (f *fan) position(t *fanTrack) (seq *uint16, rtpTime *uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next, ts, _, ok := t.pk.Position()
+	if !ok {
+		return nil, nil
+	}
+	rate := rtpbridge.ClockRate(t.ref.Format)
+	// a little earlier, so that no frame comes before the start; as much for all
+	// tracks, so that they stay aligned
+	const early = 100 * time.Millisecond
+	ts += uint32(media.Ticks(time.Since(t.report.last)-early, rate))
+	return &next, &ts
+}
