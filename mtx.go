@@ -51,14 +51,14 @@
 // The program that embeds the router is trusted. It publishes and reads without
 // any protocol in between; the media model is package router/media:
 //
-//	pub, err := r.Publish(ctx, "cam", []media.Track{{Codec: &media.H264{}}}, mtx.PublishOptions{})
+//	pub, err := r.Publish(ctx, "cam", []media.Track{{Codec: &media.H264{}}})
 //	if err != nil {
 //		return err
 //	}
 //	defer pub.Close()
 //	pub.Write(0, &media.Unit{PTS: 0, Payload: nalus})
 //
-//	rd, err := r.Read(ctx, "cam", mtx.ReadOptions{})
+//	rd, err := r.Read(ctx, "cam", mtx.SubscribeOptions{})
 //	if err != nil {
 //		return err
 //	}
@@ -114,6 +114,8 @@ type (
 	Changes = router.Changes
 	// Hooks observe a router.
 	Hooks = router.Hooks
+	// PathInfo is a snapshot of a path.
+	PathInfo = router.PathInfo
 	// PathEvent is what hooks about paths are told.
 	PathEvent = router.PathEvent
 	// SegmentEvent is what hooks about recorded files are told.
