@@ -62,8 +62,14 @@ func servePlain(spec string) error {
 		io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	<-ctx.Done()
-	return nil
+	failed := make(chan error, 1)
+	go func() { failed <- s.lib.Wait() }()
+	select {
+	case err := <-failed: // the listener broke
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 func status(code base.StatusCode) *base.Response { return &base.Response{StatusCode: code} }

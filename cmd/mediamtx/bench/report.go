@@ -158,6 +158,7 @@ type report struct {
 	GoVersion string    `json:"go_version"`
 	Rounds    int       `json:"rounds"`
 	Seconds   float64   `json:"seconds"`
+	Readers   int       `json:"readers,omitempty"` // set by -readers
 	Scenarios []summary `json:"scenarios"`
 	Targets   []outcome `json:"targets"`
 	Runs      []result  `json:"runs"`
@@ -167,7 +168,7 @@ type report struct {
 func buildReport(o options, results []result) report {
 	rep := report{
 		CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, GoVersion: runtime.Version(),
-		Rounds: o.rounds, Seconds: o.dur.Seconds(), Runs: results, servers: o.servers,
+		Rounds: o.rounds, Seconds: o.dur.Seconds(), Readers: o.readers, Runs: results, servers: o.servers,
 	}
 	for _, sc := range o.scenarios {
 		s := summarize(sc, results)
@@ -259,6 +260,9 @@ func (r report) writeJSON(w io.Writer) error {
 func (r report) writeText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d cores, %s, %s; median of %d rounds of %g s\n", r.CPUs, r.Arch, r.GoVersion, r.Rounds, r.Seconds)
+	if r.Readers > 0 {
+		fmt.Fprintf(&b, "-readers: %d in place of what the scenarios say; the targets were set for the latter\n", r.Readers)
+	}
 	for _, s := range r.Scenarios {
 		s.writeText(&b, r.servers)
 	}

@@ -65,7 +65,7 @@ func newLauncher(ctx context.Context, o options, progress io.Writer) (*launcher,
 	fmt.Fprintf(progress, "building %s ...\n", mtxPackage)
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", l.binary, mtxPackage).CombinedOutput(); err != nil {
 		l.cleanup()
-		return nil, fmt.Errorf("building %s: %w\n%s(run bench inside the module, or name a binary with -server)", mtxPackage, err, out)
+		return nil, fmt.Errorf("building %s: %w\n%s(-server names a binary that is there already)", mtxPackage, err, out)
 	}
 	return l, nil
 }

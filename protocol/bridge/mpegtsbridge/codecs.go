@@ -1,94 +1,208 @@
 package mpegtsbridge
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/ac3"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
 
 	"github.com/org/mtx/router/media"
 )
 
-// add takes an elementary stream, if its codec is known.
-func (s *session) add(r *mpegts.Reader, t *mpegts.Track) {
-	i := len(s.tracks)
-	// Payloads of one element are the common case.
-	one := func(pts int64, data []byte) error {
-		s.emit(i, pts, [][]byte{data})
-		return nil
-	}
-	many := func(pts int64, data [][]byte) error {
-		s.emit(i, pts, data)
-		return nil
-	}
-	video := func(pts, _ int64, au [][]byte) error { return many(pts, au) }
+// Stream types, ISO 13818-1 table 2-34, and those of ATSC.
+const (
+	typeMPEG1Video = 0x01
+	typeMPEG2Video = 0x02
+	typeMPEG1Audio = 0x03
+	typeMPEG2Audio = 0x04
+	typePrivate    = 0x06
+	typeADTS       = 0x0f
+	typeMPEG4Video = 0x10
+	typeLATM       = 0x11
+	typeMetadata   = 0x15
+	typeH264       = 0x1b
+	typeH265       = 0x24
+	typeAC3        = 0x81
+)
 
-	var codec media.Codec
-	switch c := t.Codec.(type) {
-	case *codecs.H264:
-		codec = &media.H264{}
-		r.OnDataH264(t, video)
-	case *codecs.H265:
-		codec = &media.H265{}
-		r.OnDataH265(t, video)
-	case *codecs.MPEG4Video:
-		codec = &media.MPEG4Video{}
-		r.OnDataMPEG4Video(t, one)
-	case *codecs.MPEG1Video:
-		codec = &media.MPEG1Video{}
-		r.OnDataMPEG1Video(t, one)
-	case *codecs.Opus:
-		codec = &media.Opus{ChannelCount: c.Desc.ChannelCount()}
-		r.OnDataOpus(t, many)
-	case *codecs.MPEG4Audio:
-		config := mpeg4audio.AudioSpecificConfig(c.Config)
-		codec = &media.MPEG4Audio{Config: &config}
-		r.OnDataMPEG4Audio(t, many)
-	case *codecs.MPEG4AudioLATM:
-		r.OnDataMPEG4AudioLATM(t, s.latm(i)) // codec stays nil until it is found
-	case *codecs.MPEG1Audio:
-		codec = &media.MPEG1Audio{}
-		r.OnDataMPEG1Audio(t, many)
-	case *codecs.AC3:
-		codec = &media.AC3{SampleRate: c.SampleRate, ChannelCount: c.ChannelCount}
-		// that of AC-3 refuses packets with several frames; this one takes
-		// anything
-		r.OnDataMPEG4Video(t, s.ac3(i))
-	case *codecs.KLV:
-		codec = &media.KLV{}
-		r.OnDataKLV(t, one)
-	default:
-		s.d.o.Damaged(fmt.Errorf("the codec of PID %d is not known, the track is left out", t.PID))
-		return
-	}
-	language := t.Language
-	if language == "und" {
-		language = ""
-	}
-	s.d.guard.streams[t.PID] = true
-	s.tracks = append(s.tracks, streamTrack{codec: codec, language: language})
+// Tags of descriptors, table 2-45, and those of DVB (EN 300 468 table 12).
+const (
+	tagRegistration = 0x05
+	tagLanguage     = 0x0a
+	tagMetadata     = 0x26
+	tagAC3          = 0x6a
+	tagExtension    = 0x7f
+)
+
+// stream is an elementary stream that is received.
+type stream struct {
+	pid  uint16
+	kind string // of codec, compared when the program changes
+	pes  pes
+	// take gets each packet. Packets without time stamp are given only if loose
+	// is set.
+	take  func(pesPacket)
+	loose bool
+
+	codec    media.Codec // nil until its parameters are found
+	language string
+	index    int // among the tracks that are written; -1 if left out
 }
 
-// latm learns the sample rate from the first configuration in the bitstream, then
-// delivers.
-func (s *session) latm(track int) func(pts int64, elements [][]byte) error {
-	return func(pts int64, elements [][]byte) error {
-		for _, e := range elements {
-			if s.tracks[track].codec != nil {
-				break
-			}
-			if rate := latmRate(e); rate > 0 {
-				s.tracks[track].codec = &media.MPEG4AudioLATM{Rate: rate}
-			}
+// newStream returns nil if the codec is not known.
+func (d *Demuxer) newStream(e elementary) *stream {
+	s := &stream{pid: e.pid, index: -1}
+	plain := func(c media.Codec) {
+		s.codec = c
+		s.take = func(p pesPacket) { d.emit(s, p.pts, [][]byte{p.data}) }
+	}
+	switch e.streamType {
+	case typeH264:
+		s.codec, s.take = &media.H264{}, d.annexB(s, isAUD264)
+	case typeH265:
+		s.codec, s.take = &media.H265{}, d.annexB(s, isAUD265)
+	case typeMPEG4Video:
+		plain(&media.MPEG4Video{})
+	case typeMPEG1Video, typeMPEG2Video:
+		plain(&media.MPEG1Video{})
+	case typeMPEG1Audio, typeMPEG2Audio:
+		s.codec = &media.MPEG1Audio{}
+		d.framed(s, 4, mpeg1AudioInfo, func(pts int64, f [][]byte) { d.emit(s, pts, f) })
+	case typeADTS:
+		s.kind = (*media.MPEG4Audio)(nil).Name()
+		d.framed(s, 7, adtsInfo, func(pts int64, f [][]byte) { d.adts(s, pts, f) })
+	case typeLATM:
+		s.kind = (*media.MPEG4AudioLATM)(nil).Name()
+		d.framed(s, 3, latmInfo, func(pts int64, f [][]byte) { d.latm(s, pts, f) })
+	case typeAC3:
+		d.newAC3(s)
+	case typeMetadata:
+		if m, ok := e.descriptor(tagMetadata); !ok || !isKLV(m) {
+			return nil
 		}
-		if s.tracks[track].codec == nil {
-			s.start(false)
-			return nil // cannot be decoded yet
+		s.codec, s.take = &media.KLV{}, func(p pesPacket) { d.klv(s, p) }
+	case typePrivate:
+		if !d.newPrivate(s, e, plain) {
+			return nil
 		}
-		s.emit(track, pts, elements)
+	default:
 		return nil
+	}
+	if s.codec != nil {
+		s.kind = s.codec.Name()
+	}
+	if l, ok := e.descriptor(tagLanguage); ok && len(l) >= 3 && string(l[:3]) != "und" {
+		s.language = string(l[:3])
+	}
+	return s
+}
+
+// newPrivate handles streams that only descriptors tell.
+func (d *Demuxer) newPrivate(s *stream, e elementary, plain func(media.Codec)) bool {
+	if _, ok := e.descriptor(tagAC3); ok {
+		d.newAC3(s)
+		return true
+	}
+	switch id, _ := e.descriptor(tagRegistration); string(id) {
+	case "Opus":
+		ext, ok := e.descriptor(tagExtension)
+		var desc substructs.OpusAudioDescriptor
+		if !ok || len(ext) < 2 || ext[0] != 0x80 || desc.Unmarshal(ext[1:]) != nil || desc.ChannelCount() <= 0 {
+			return false
+		}
+		s.codec = &media.Opus{ChannelCount: desc.ChannelCount()}
+		s.take = func(p pesPacket) { d.opus(s, p) }
+		return true
+	case "KLVA":
+		// Asynchronous: there are no time stamps, MISB ST 1402 section 9.4.1.
+		s.loose = true
+		plain(&media.KLV{})
+		return true
+	}
+	return false
+}
+
+// framed receives an audio codec whose frames are cut by length.
+func (d *Demuxer) framed(s *stream, header int, parse func([]byte) (frameInfo, error), emit func(int64, [][]byte)) {
+	f := &frames{header: header, parse: parse, damage: d.o.Damaged, emit: emit}
+	s.take = f.push
+}
+
+func isAUD264(nalu []byte) bool {
+	return h264.NALUType(nalu[0]&0x1f) == h264.NALUTypeAccessUnitDelimiter
+}
+func isAUD265(nalu []byte) bool { return h265.NALUType(nalu[0]>>1&0x3f) == h265.NALUType_AUD_NUT }
+
+// annexB receives H264 and H265. Delimiters are left out: they belong to the
+// byte stream.
+func (d *Demuxer) annexB(s *stream, isAUD func([]byte) bool) func(pesPacket) {
+	return func(p pesPacket) {
+		var au h264.AnnexB
+		if err := au.Unmarshal(p.data); err != nil {
+			d.o.Damaged(err)
+			return
+		}
+		if isAUD(au[0]) {
+			au = au[1:]
+		}
+		if len(au) > 0 {
+			d.emit(s, p.pts, au)
+		}
+	}
+}
+
+func (d *Demuxer) newAC3(s *stream) {
+	s.kind = (*media.AC3)(nil).Name()
+	d.framed(s, 7, ac3Info, func(pts int64, f [][]byte) {
+		if s.codec == nil {
+			var info ac3.SyncInfo
+			var bsi ac3.BSI
+			if err := errors.Join(info.Unmarshal(f[0]), bsi.Unmarshal(f[0][5:])); err != nil {
+				d.o.Damaged(err)
+				return
+			}
+			s.codec = &media.AC3{SampleRate: info.SampleRate(), ChannelCount: bsi.ChannelCount()}
+		}
+		d.emit(s, pts, f)
+	})
+}
+
+// adts receives MPEG-4 audio; its configuration is in every frame.
+func (d *Demuxer) adts(s *stream, pts int64, frames [][]byte) {
+	aus := make([][]byte, 0, len(frames))
+	for _, f := range frames {
+		au, config, err := adtsPayload(f)
+		if err != nil {
+			d.o.Damaged(fmt.Errorf("invalid ADTS: %w", err))
+			continue
+		}
+		if s.codec == nil {
+			s.codec = &media.MPEG4Audio{Config: config}
+		}
+		aus = append(aus, au)
+	}
+	if len(aus) > 0 {
+		d.emit(s, pts, aus)
+	}
+}
+
+// latm receives MPEG-4 audio whose configuration is in some of the elements.
+func (d *Demuxer) latm(s *stream, pts int64, frames [][]byte) {
+	elements := make([][]byte, len(frames))
+	for i, f := range frames {
+		elements[i] = f[3:]
+		if s.codec == nil {
+			if rate := latmRate(elements[i]); rate > 0 {
+				s.codec = &media.MPEG4AudioLATM{Rate: rate}
+			}
+		}
+	}
+	if s.codec != nil { // otherwise nobody could decode it
+		d.emit(s, pts, elements)
 	}
 }
 
@@ -96,7 +210,7 @@ func (s *session) latm(track int) func(pts int64, elements [][]byte) error {
 // (ISO 14496-3, table 1.41), in Hz, or zero.
 func latmRate(element []byte) int {
 	e := mpeg4audio.AudioMuxElement{MuxConfigPresent: true}
-	if err := e.Unmarshal(element); err != nil && e.StreamMuxConfig == nil {
+	if err := e.Unmarshal(element); err != nil {
 		return 0
 	}
 	c := e.StreamMuxConfig
@@ -107,27 +221,47 @@ func latmRate(element []byte) int {
 	return c.Programs[0].Layers[0].AudioSpecificConfig.SampleRate
 }
 
-// ac3 splits a packet into frames.
-func (s *session) ac3(track int) func(pts int64, data []byte) error {
-	return func(pts int64, data []byte) error {
-		var frames [][]byte
-		for len(data) > 0 {
-			var info ac3.SyncInfo
-			if err := info.Unmarshal(data); err != nil {
-				s.d.o.Damaged(fmt.Errorf("invalid AC-3: %w", err))
-				break
-			}
-			n := info.FrameSize()
-			if n <= 0 || n > len(data) {
-				s.d.o.Damaged(fmt.Errorf("invalid AC-3: a frame of %d bytes, %d are left", n, len(data)))
-				break
-			}
-			frames = append(frames, data[:n])
-			data = data[n:]
+// opus receives Opus packets behind control headers (ETSI TS Opus 0.1.3).
+func (d *Demuxer) opus(s *stream, p pesPacket) {
+	var packets [][]byte
+	for data := p.data; len(data) > 0; {
+		var au substructs.OpusAccessUnit
+		n, err := au.Unmarshal(data)
+		if err != nil || n <= 0 {
+			d.o.Damaged(fmt.Errorf("invalid Opus: %w", errors.Join(err, errCut)))
+			break
 		}
-		if frames != nil {
-			s.emit(track, pts, frames)
-		}
-		return nil
+		packets = append(packets, au.Packet)
+		data = data[n:]
 	}
+	if packets != nil {
+		d.emit(s, p.pts, packets)
+	}
+}
+
+// isKLV reads a metadata descriptor, ISO 13818-1 section 2.6.60.
+func isKLV(b []byte) bool {
+	var m substructs.MetadataDescriptor
+	return m.Unmarshal(b) == nil && m.MetadataFormatIdentifier == 'K'<<24|'L'<<16|'V'<<8|'A'
+}
+
+// klv receives synchronous metadata: a unit in one or several cells, section
+// 2.12.4.
+func (d *Demuxer) klv(s *stream, p pesPacket) {
+	var unit []byte
+	data := p.data
+	for i := 0; ; i++ {
+		var cell substructs.MetadataAUCell
+		n, err := cell.Unmarshal(data)
+		if err != nil || int(cell.SequenceNumber) != i&0xff && i > 0 {
+			d.o.Damaged(fmt.Errorf("invalid KLV: %w", errors.Join(err, errCut)))
+			return
+		}
+		data = data[n:]
+		unit = append(unit, cell.AUCellData...)
+		if cell.CellFragmentIndication&0x01 != 0 { // the last one
+			break
+		}
+	}
+	d.emit(s, p.pts, [][]byte{unit})
 }

@@ -1,10 +1,10 @@
 package mpegtsbridge
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
+	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
 
@@ -15,18 +15,23 @@ var (
 	// ErrNoTracks: the program has no elementary stream with a known codec.
 	ErrNoTracks = errors.New("the MPEG transport stream has no track that can be received")
 
+	// ErrProgramChanged: a track disappeared, or has another codec. Tracks that
+	// are added are ignored.
+	ErrProgramChanged = errors.New("the tracks of the MPEG transport stream have changed")
+
 	// ErrClosed: a demuxer was used after Close.
 	ErrClosed = errors.New("the demuxer is closed")
 )
 
 // DemuxerOptions are the callbacks of a [Demuxer]. They are called during Write
-// and Close, by the goroutine that called these.
+// and Close, by the goroutine that called these, and must not call the demuxer.
 type DemuxerOptions struct {
 	// Tracks is called once, when the elementary streams are known, and returns
 	// the function that takes the units. Its error ends the demuxer: Write
 	// returns it. Required.
 	//
-	// Elementary streams whose codec is not known are left out.
+	// Elementary streams whose codec is not known, or of which nothing arrives
+	// that tells its parameters, are left out.
 	Tracks func(tracks []media.Track) (write func(track int, u *media.Unit), err error)
 
 	// Damaged is called for everything that was dropped. It may be called very
@@ -38,43 +43,62 @@ type DemuxerOptions struct {
 // H264, H265, MPEG-4 video, MPEG-1/2 video, Opus, MPEG-4 audio (ADTS and LATM),
 // MPEG-1/2 audio, AC-3 and KLV.
 //
-// It takes the first program that it finds. It must be closed, and is used by one
-// goroutine at a time.
+// It takes the first program that it finds. It owns no goroutine, and is used by
+// one goroutine at a time.
 type Demuxer struct {
-	o     DemuxerOptions
-	guard *guard
+	o       DemuxerOptions
+	packets packets
+	closed  bool
+	err     error // final
 
-	// The parser pulls its input while ours is pushed, so it runs as a coroutine:
-	// resume lets it work until it has taken all input.
-	resume func() (struct{}, bool)
-	stop   func()
-	pause  func(struct{}) bool
+	// The program.
+	pat, pmt   sections
+	pmtPID     uint16 // 0: not known
+	lastPMT    []byte // to parse it only when it changes
+	streams    map[uint16]*stream
+	order      []*stream
+	pending    int                // bytes that streams hold
+	time       mpegts.TimeDecoder // of all tracks: they share a clock
+	lastPTS    int64              // unwrapped
+	hasLastPTS bool
 
-	closed bool
-	last   bool // no input will follow
-	err    error
+	// What waits until the tracks are known.
+	write   func(track int, u *media.Unit)
+	held    []heldUnit
+	heldLen int // bytes
 }
+
+type heldUnit struct {
+	s       *stream
+	pts     int64 // 90 kHz
+	payload [][]byte
+}
+
+// How much is held while the parameters of a codec are missing.
+const (
+	maxHeldUnits = 1024
+	maxHeldBytes = 4 << 20
+)
 
 // NewDemuxer returns a demuxer that waits for input.
 func NewDemuxer(o DemuxerOptions) *Demuxer {
 	if o.Damaged == nil {
 		o.Damaged = func(error) {}
 	}
-	d := &Demuxer{o: o, guard: newGuard(o.Damaged)}
-	d.resume, d.stop = iter.Pull(d.run)
-	return d
+	return &Demuxer{o: o, packets: packets{damaged: o.Damaged}}
 }
 
 // Write takes the next bytes of the stream, cut in any way, and calls the
 // functions of [DemuxerOptions] for what is complete. It does not keep p. An
-// error is final: that of DemuxerOptions.Tracks, [ErrNoTracks] or [ErrClosed].
+// error is final: that of DemuxerOptions.Tracks, [ErrNoTracks],
+// [ErrProgramChanged] or [ErrClosed].
 func (d *Demuxer) Write(p []byte) (int, error) {
 	if d.closed {
 		return 0, ErrClosed
 	}
 	if d.err == nil {
-		d.guard.add(p)
-		d.resume()
+		d.packets.add(p)
+		d.run(false)
 	}
 	if d.err != nil {
 		return 0, d.err
@@ -82,160 +106,185 @@ func (d *Demuxer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close delivers the units that only the end of the stream completes, and
-// releases everything. It is idempotent; its error is always nil.
+// Close delivers the units that only the end of the stream completes. It is
+// idempotent; its error is always nil.
 func (d *Demuxer) Close() error {
 	if d.closed {
 		return nil
 	}
 	d.closed = true
-	if d.err == nil {
-		d.last = true
-		d.resume()
+	d.run(true)
+	for _, s := range d.order {
+		if d.err == nil {
+			s.pes.flush(d.taker(s), d.o.Damaged)
+		}
 	}
-	d.stop()
+	if d.err == nil && d.order != nil {
+		d.start(true)
+	}
+	d.streams, d.order, d.held = nil, nil, nil
 	return nil
 }
 
-// run is the coroutine.
-func (d *Demuxer) run(pause func(struct{}) bool) {
-	d.pause = pause
+func (d *Demuxer) run(last bool) {
 	for d.err == nil {
-		d.guard.restart()
-		s := &session{d: d}
-		err := s.run()
-		if errors.Is(err, io.EOF) {
+		b := d.packets.next(last)
+		if b == nil {
 			return
 		}
-		if d.err == nil {
-			d.o.Damaged(fmt.Errorf("the tracks of the MPEG transport stream cannot be told: %w", err))
+		p, err := parsePacket(b)
+		if err != nil {
+			d.o.Damaged(err)
+			continue
+		}
+		if len(p.payload) > 0 {
+			d.packet(p)
 		}
 	}
 }
 
-// input is the reader of the parser.
-type input struct{ d *Demuxer }
-
-func (i input) Read(p []byte) (int, error) {
-	d := i.d
-	for {
-		if pkt := d.guard.next(d.last); pkt != nil {
-			return copy(p, pkt), nil
+func (d *Demuxer) packet(p packet) {
+	switch {
+	case p.pid == 0:
+		d.pat.push(p, d.takePAT)
+	case p.pid == d.pmtPID:
+		d.pmt.push(p, d.takePMT)
+	default:
+		s := d.streams[p.pid]
+		if s == nil {
+			return
 		}
-		if d.last || !d.pause(struct{}{}) {
-			return 0, io.EOF
-		}
+		d.pending -= s.pes.held()
+		s.pes.push(p, maxPending-d.pending-s.pes.held(), d.taker(s), d.o.Damaged)
+		d.pending += s.pes.held()
 	}
 }
 
-// session is the work of one parser. The first one that finds the program lives
-// as long as the demuxer.
-type session struct {
-	d    *Demuxer
-	time mpegts.TimeDecoder // shared by all tracks: they have one clock
-
-	tracks  []streamTrack
-	write   func(track int, u *media.Unit) // nil until the tracks are known
-	held    []heldUnit                     // until the tracks are known
-	heldLen int                            // bytes
-}
-
-// streamTrack is an elementary stream. Its codec is nil while parameters are
-// missing.
-type streamTrack struct {
-	codec    media.Codec
-	language string
-	index    int // among the tracks that are written; -1 if left out
-}
-
-type heldUnit struct {
-	track   int
-	pts     int64 // 90 kHz
-	payload [][]byte
-}
-
-func (s *session) run() error {
-	r := &mpegts.Reader{R: input{s.d}}
-	if err := r.Initialize(); err != nil {
-		return err
-	}
-	r.OnDecodeError(s.d.o.Damaged)
-	s.d.guard.streams = map[uint16]bool{}
-	for _, t := range r.Tracks() {
-		s.add(r, t)
-	}
-	if len(s.tracks) == 0 {
-		s.d.err = ErrNoTracks
-		return s.d.err
-	}
-	s.start(false)
-	for s.d.err == nil {
-		if err := r.Read(); err != nil {
-			s.start(true)
-			return err
-		}
-	}
-	return s.d.err
-}
-
-// What is held while a codec is not complete.
-const (
-	maxHeldUnits = 1024
-	maxHeldBytes = 4 << 20
-)
-
-// emit delivers the payload of a track.
-func (s *session) emit(track int, pts int64, payload [][]byte) {
-	u := heldUnit{track: track, pts: s.time.Decode(pts), payload: payload}
-	if s.write != nil {
-		s.deliver(u)
+func (d *Demuxer) takePAT(section []byte) {
+	pid, ok := parsePAT(section)
+	if !ok || pid == 0 || pid == d.pmtPID {
 		return
 	}
-	s.held = append(s.held, u)
-	for _, p := range payload {
-		s.heldLen += len(p)
+	d.pmtPID, d.pmt = pid, sections{}
+}
+
+// takePMT starts with the first PMT, and follows changes of it.
+func (d *Demuxer) takePMT(section []byte) {
+	if d.err != nil || bytes.Equal(section, d.lastPMT) {
+		return
 	}
-	s.start(len(s.held) >= maxHeldUnits || s.heldLen >= maxHeldBytes)
+	elements, ok := parsePMT(section)
+	if !ok {
+		return
+	}
+	d.lastPMT = bytes.Clone(section)
+	if d.streams != nil {
+		d.compare(elements)
+		return
+	}
+	d.streams = map[uint16]*stream{}
+	for _, e := range elements {
+		s := d.newStream(e)
+		if s == nil {
+			d.o.Damaged(fmt.Errorf("the codec of PID %d (stream type 0x%02x) is not known: the track is left out", e.pid, e.streamType))
+			continue
+		}
+		if d.streams[e.pid] == nil {
+			d.streams[e.pid] = s
+			d.order = append(d.order, s)
+		}
+	}
+	if len(d.order) == 0 {
+		d.err = ErrNoTracks
+		return
+	}
+	d.start(false)
+}
+
+// compare checks that all tracks are still there.
+func (d *Demuxer) compare(elements []elementary) {
+	for _, s := range d.order {
+		i := slices.IndexFunc(elements, func(e elementary) bool { return e.pid == s.pid })
+		if i >= 0 {
+			if next := d.newStream(elements[i]); next != nil && next.kind == s.kind {
+				continue
+			}
+		}
+		d.err = ErrProgramChanged
+		return
+	}
+}
+
+// taker gives complete packets to the codec.
+func (d *Demuxer) taker(s *stream) func(pesPacket) {
+	return func(p pesPacket) {
+		switch {
+		case len(p.data) == 0:
+		case p.hasPTS:
+			p.pts = d.time.Decode(p.pts)
+			d.lastPTS, d.hasLastPTS = p.pts, true
+			s.take(p)
+		case s.loose && d.hasLastPTS:
+			p.pts, p.hasPTS = d.lastPTS, true
+			s.take(p)
+		case !s.loose:
+			d.o.Damaged(errors.New("a packet of an elementary stream has no time stamp"))
+		}
+	}
+}
+
+// emit delivers a payload of a stream.
+func (d *Demuxer) emit(s *stream, pts int64, payload [][]byte) {
+	u := heldUnit{s, pts, payload}
+	if d.write != nil {
+		d.deliver(u)
+		return
+	}
+	d.held = append(d.held, u)
+	for _, p := range payload {
+		d.heldLen += len(p)
+	}
+	d.start(len(d.held) >= maxHeldUnits || d.heldLen >= maxHeldBytes)
 }
 
 // start announces the tracks once all codecs are complete. If force is set, then
-// tracks whose codec is not complete are left out.
-func (s *session) start(force bool) {
-	if s.write != nil || s.d.err != nil {
+// streams whose codec is not complete are left out.
+func (d *Demuxer) start(force bool) {
+	if d.write != nil || d.err != nil {
 		return
 	}
 	var tracks []media.Track
-	for i := range s.tracks {
-		t := &s.tracks[i]
-		if t.codec == nil {
-			if !force {
-				return
-			}
-			t.index = -1
-			continue
+	for _, s := range d.order {
+		if s.codec != nil {
+			s.index = len(tracks)
+			tracks = append(tracks, media.Track{Codec: s.codec, Language: s.language})
+		} else if !force {
+			return
 		}
-		t.index = len(tracks)
-		tracks = append(tracks, media.Track{Codec: t.codec, Language: t.language})
 	}
 	if len(tracks) == 0 {
-		s.d.err = ErrNoTracks
+		d.err = ErrNoTracks
 		return
 	}
-	if s.write, s.d.err = s.d.o.Tracks(tracks); s.d.err != nil {
+	for _, s := range d.order {
+		if s.codec == nil {
+			d.o.Damaged(fmt.Errorf("nothing tells the parameters of PID %d (%s): the track is left out", s.pid, s.kind))
+		}
+	}
+	if d.write, d.err = d.o.Tracks(tracks); d.err != nil {
 		return
 	}
-	for _, u := range s.held {
-		s.deliver(u)
+	held := d.held
+	d.held = nil
+	for _, u := range held {
+		d.deliver(u)
 	}
-	s.held = nil
 }
 
-func (s *session) deliver(u heldUnit) {
-	t := s.tracks[u.track]
-	if t.index < 0 {
-		return
+func (d *Demuxer) deliver(u heldUnit) {
+	if u.s.index >= 0 {
+		d.write(u.s.index, &media.Unit{PTS: scale(u.pts, u.s.codec.ClockRate()), Payload: u.payload})
 	}
-	s.write(t.index, &media.Unit{PTS: scale(u.pts, t.codec.ClockRate()), Payload: u.payload})
 }
 
 // scale converts ticks of 90 kHz to those of another clock, to the nearest.

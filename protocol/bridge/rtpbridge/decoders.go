@@ -2,7 +2,6 @@ package rtpbridge
 
 import (
 	"bytes"
-	"errors"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpac3"
@@ -127,18 +126,16 @@ func one[D single](create func() (D, error)) func() (decodeFunc, error) {
 	}
 }
 
-// ignoreMore returns nil for the errors by which decoders ask for more packets.
+// ignoreMore returns nil for the errors by which decoders ask for more packets,
+// which they return as they are.
 func ignoreMore(err error) error {
-	for _, more := range [...]error{
-		rtph264.ErrMorePacketsNeeded, rtph265.ErrMorePacketsNeeded, rtpav1.ErrMorePacketsNeeded,
+	switch err { //nolint:errorlint // on the path of every packet
+	case rtph264.ErrMorePacketsNeeded, rtph265.ErrMorePacketsNeeded, rtpav1.ErrMorePacketsNeeded,
 		rtpvp8.ErrMorePacketsNeeded, rtpvp9.ErrMorePacketsNeeded, rtpmpeg4audio.ErrMorePacketsNeeded,
 		rtpfragmented.ErrMorePacketsNeeded, rtpmpeg1video.ErrMorePacketsNeeded,
 		rtpmjpeg.ErrMorePacketsNeeded, rtpmpeg1audio.ErrMorePacketsNeeded,
-		rtpac3.ErrMorePacketsNeeded, rtpklv.ErrMorePacketsNeeded,
-	} {
-		if errors.Is(err, more) {
-			return nil
-		}
+		rtpac3.ErrMorePacketsNeeded, rtpklv.ErrMorePacketsNeeded:
+		return nil
 	}
 	return err
 }

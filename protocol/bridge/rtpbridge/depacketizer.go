@@ -66,7 +66,7 @@ func NewDepacketizer(f format.Format) (*Depacketizer, error) {
 	switch f.(type) {
 	case *format.AV1, *format.VP9, *format.VP8, *format.H265, *format.H264,
 		*format.MPEG4Video, *format.MPEG1Video, *format.MJPEG,
-		*format.MPEG4AudioLATM, *format.KLV:
+		*format.MPEG4Audio, *format.MPEG4AudioLATM, *format.KLV:
 		d.framed = true
 	}
 	if err := d.restart(); err != nil {

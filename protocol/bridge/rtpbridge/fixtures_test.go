@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"sync"
 	"testing"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
@@ -75,7 +76,9 @@ type codecCase struct {
 	raw   bool // borders between elements do not survive
 }
 
-func codecCases() []codecCase {
+var codecCases = sync.OnceValue(makeCodecCases)
+
+func makeCodecCases() []codecCase {
 	aac := &mpeg4audio.AudioSpecificConfig{Type: 2, SampleRate: 48000, ChannelConfig: 2, ChannelCount: 2}
 	latm := &mpeg4audio.StreamMuxConfig{}
 	if err := latm.Unmarshal([]byte{0x40, 0x00, 0x26, 0x20, 0x3f, 0xc0}); err != nil {

@@ -61,7 +61,16 @@ func (s *spotter) packet(payload []byte, first bool) bool {
 
 // take returns the codec with the parameters found since begin, and whether it
 // differs from the one before.
-func (s *spotter) take() (media.Codec, bool) {
+func (s *spotter) take() (codec media.Codec, isNew bool) {
+	// It may run on a timer, where a panic of a parameter set parser would end the
+	// program.
+	defer func() {
+		if recover() != nil {
+			s.begin()
+			codec, isNew = s.codec, false
+		}
+	}()
+
 	var next media.Codec
 	switch c := s.codec.(type) {
 	case *media.H264:
@@ -80,7 +89,7 @@ func (s *spotter) take() (media.Codec, bool) {
 			}
 		}
 	case *media.MPEG4Video:
-		if changed(s.config, c.Config) && mpeg4video.IsValidConfig(s.config) == nil {
+		if changed(s.config, c.Config) && validMPEG4Config(s.config) {
 			next = &media.MPEG4Video{Config: bytes.Clone(s.config)}
 		}
 	}
@@ -98,6 +107,9 @@ func changed(found, before []byte) bool {
 }
 
 func (s *spotter) takeH264(c *media.H264) media.Codec {
+	if !changed(s.sps, c.SPS) && !changed(s.pps, c.PPS) {
+		return nil
+	}
 	next := *c
 	if changed(s.sps, c.SPS) {
 		if sps := new(h264.SPS); sps.Unmarshal(s.sps) == nil {
@@ -114,6 +126,9 @@ func (s *spotter) takeH264(c *media.H264) media.Codec {
 }
 
 func (s *spotter) takeH265(c *media.H265) media.Codec {
+	if !changed(s.vps, c.VPS) && !changed(s.sps, c.SPS) && !changed(s.pps, c.PPS) {
+		return nil
+	}
 	next := *c
 	if changed(s.vps, c.VPS) {
 		next.VPS = bytes.Clone(s.vps)
@@ -316,6 +331,12 @@ func (s *spotter) mpeg4Config(head []byte) {
 	if bytes.HasPrefix(head, []byte{0, 0, 1, byte(mpeg4video.VisualObjectSequenceStartCode)}) {
 		keepFirst(&s.config, head)
 	}
+}
+
+// validMPEG4Config keeps a configuration that ends inside of a start code from
+// the library, which would panic.
+func validMPEG4Config(b []byte) bool {
+	return !bytes.HasSuffix(b, []byte{0, 0, 1}) && mpeg4video.IsValidConfig(b) == nil
 }
 
 // spotMPEG1Video looks for a sequence header behind the header of RFC 2250
