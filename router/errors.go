@@ -74,7 +74,12 @@ type AuthError struct {
 	AskCredentials bool
 }
 
-func (e *AuthError) Error() string { return "authentication failed: " + e.Err.Error() }
+func (e *AuthError) Error() string {
+	if e.Err == nil {
+		return "authentication failed"
+	}
+	return "authentication failed: " + e.Err.Error()
+}
 
 // Unwrap returns the cause.
 func (e *AuthError) Unwrap() error { return e.Err }

@@ -1,0 +1,211 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/org/mtx"
+	"github.com/org/mtx/cmd/mediamtx/config"
+)
+
+// server is one run of the command.
+type server struct {
+	Options
+	file      string // as given; empty: searched for
+	overrides map[string]any
+
+	log    *logger
+	digest [sha256.Size]byte // of the file in force
+}
+
+// check loads and builds the configuration, and says what is worth knowing.
+func (s *server) check() error {
+	doc, info, err := config.Load(s.file, s.Env, s.overrides)
+	if err != nil {
+		return err
+	}
+	if _, err := s.build(doc); err != nil {
+		return err
+	}
+	for _, w := range info.Warnings {
+		fmt.Fprintf(s.Stdout, "WAR: %s\n", printable(w))
+	}
+	for _, k := range doc.NotInForce() {
+		fmt.Fprintf(s.Stdout, "WAR: not yet in force: %s\n", printable(k))
+	}
+	file := info.File
+	if file == "" {
+		file = "no file: any path is accepted"
+	}
+	fmt.Fprintf(s.Stdout, "the configuration is good (%s)\n", printable(file))
+	return nil
+}
+
+// build makes the configuration of the router and lets the program extend it.
+func (s *server) build(doc *config.Document) (mtx.Config, error) {
+	c, err := doc.Build()
+	if err != nil {
+		return c, err
+	}
+	for _, f := range s.Extend {
+		f(&c)
+	}
+	return c, c.Validate()
+}
+
+// run serves until ctx is done.
+func (s *server) run(ctx context.Context) error {
+	doc, info, err := config.Load(s.file, s.Env, s.overrides)
+	if err != nil {
+		return err
+	}
+	s.digest = info.Digest
+	cfg, err := s.build(doc)
+	if err != nil {
+		return err
+	}
+	s.log, err = newLogger(s.Stdout, logOptionsOf(doc))
+	if err != nil {
+		return err
+	}
+	defer s.log.Close()
+	log := slog.New(s.log)
+	s.announce(log, doc, info)
+	r, err := mtx.New(cfg, mtx.WithLogger(log))
+	if err != nil {
+		return err
+	}
+	if s.Router != nil {
+		s.Router(r)
+	}
+	return s.serve(ctx, r, log, info.File)
+}
+
+// serve runs the router, and reloads its configuration when the file changes.
+func (s *server) serve(ctx context.Context, r *mtx.Router, log *slog.Logger, file string) error {
+	running, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		<-running.Done()
+		if ctx.Err() != nil {
+			log.Info("shutting down")
+		}
+	})
+	if file != "" {
+		beside.Go(func() {
+			err := config.Watch(running, file, log, func() { s.reload(running, r, log, file) })
+			if err != nil {
+				log.Warn("changes of the configuration will not be seen", "error", err)
+			}
+		})
+	}
+	err := r.Run(ctx)
+	cancel()
+	beside.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // asked to stop while it was starting
+	}
+	return err
+}
+
+// announce says what was loaded.
+func (s *server) announce(log *slog.Logger, doc *config.Document, info *config.Info) {
+	log.Info("mediamtx " + Version())
+	if info.File == "" {
+		log.Info("no configuration file was found, so any path can be published and read")
+	} else {
+		log.Info("configuration loaded", "file", info.File)
+	}
+	s.warn(log, doc, info)
+}
+
+func (s *server) warn(log *slog.Logger, doc *config.Document, info *config.Info) {
+	for _, w := range info.Warnings {
+		log.Warn(w)
+	}
+	for _, k := range doc.NotInForce() {
+		log.Warn("not yet in force", "key", k)
+	}
+}
+
+// reload puts the changed file in force. If anything is wrong with it the server
+// goes on as it is.
+func (s *server) reload(ctx context.Context, r *mtx.Router, log *slog.Logger, file string) {
+	refuse := func(err error) {
+		if ctx.Err() != nil {
+			return
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			log.Error("the changed configuration is not used", "error", line)
+		}
+	}
+	doc, info, err := config.Load(file, s.Env, s.overrides)
+	if err != nil {
+		refuse(err)
+		return
+	}
+	if info.Digest == s.digest {
+		return
+	}
+	cfg, err := s.build(doc)
+	if err != nil {
+		refuse(err)
+		return
+	}
+	changes, err := r.Apply(ctx, cfg)
+	if err != nil {
+		refuse(err)
+		return
+	}
+	s.digest = info.Digest
+	if err := s.log.Configure(logOptionsOf(doc)); err != nil {
+		log.Error("logging stays as it was", "error", err)
+	}
+	s.warn(log, doc, info)
+	log.Info("configuration reloaded", changesAttrs(changes)...)
+}
+
+// changesAttrs lists what a reload did, without what it did not.
+func changesAttrs(c mtx.Changes) []any {
+	var out []any
+	add := func(key string, names []string) {
+		if len(names) > 0 {
+			out = append(out, key, strings.Join(names, ","))
+		}
+	}
+	add("protocolsStopped", c.ProtocolsStopped)
+	add("protocolsStarted", c.ProtocolsStarted)
+	add("protocolsUpdated", c.ProtocolsUpdated)
+	add("pathsAdded", c.PathsAdded)
+	add("pathsRemoved", c.PathsRemoved)
+	add("pathsUpdated", c.PathsUpdated)
+	add("pathsRestarted", c.PathsRestarted)
+	if c.Auth {
+		out = append(out, "auth", "changed")
+	}
+	return out
+}
+
+// logOptionsOf returns what a document says about logging.
+func logOptionsOf(doc *config.Document) logOptions {
+	o := logOptions{Structured: doc.LogStructured, File: doc.LogFile, Prefix: doc.SysLogPrefix}
+	switch doc.LogLevel {
+	case "error":
+		o.Level = slog.LevelError
+	case "warn":
+		o.Level = slog.LevelWarn
+	case "debug":
+		o.Level = slog.LevelDebug
+	default:
+		o.Level = slog.LevelInfo
+	}
+	for _, d := range doc.LogDestinations {
+		o.Destinations = append(o.Destinations, string(d))
+	}
+	return o
+}

@@ -1,0 +1,153 @@
+package config
+
+// Global holds the keys that concern the whole server.
+type Global struct {
+	// Logging.
+	LogLevel        LogLevel         `json:"logLevel" koanf:"logLevel"`
+	LogDestinations []LogDestination `json:"logDestinations" koanf:"logDestinations"`
+	LogStructured   bool             `json:"logStructured" koanf:"logStructured"`
+	LogFile         string           `json:"logFile" koanf:"logFile" check:"notEmpty"`
+	SysLogPrefix    string           `json:"sysLogPrefix" koanf:"sysLogPrefix" check:"notEmpty"`
+	DumpPackets     bool             `json:"dumpPackets" koanf:"dumpPackets" later:"true"`
+
+	// Network.
+	ReadTimeout       Duration `json:"readTimeout" koanf:"readTimeout" check:"positive"`
+	WriteTimeout      Duration `json:"writeTimeout" koanf:"writeTimeout" check:"positive"`
+	WriteQueueSize    int      `json:"writeQueueSize" koanf:"writeQueueSize" check:"queueSize"`
+	UDPMaxPayloadSize int      `json:"udpMaxPayloadSize" koanf:"udpMaxPayloadSize" check:"payloadSize"`
+	UDPReadBufferSize int      `json:"udpReadBufferSize" koanf:"udpReadBufferSize" check:"notNegative"`
+
+	// Commands.
+	RunOnConnect        string `json:"runOnConnect" koanf:"runOnConnect" later:"true"`
+	RunOnConnectRestart bool   `json:"runOnConnectRestart" koanf:"runOnConnectRestart" later:"true"`
+	RunOnDisconnect     string `json:"runOnDisconnect" koanf:"runOnDisconnect" later:"true"`
+
+	// Authentication.
+	AuthMethod             AuthMethod   `json:"authMethod" koanf:"authMethod"`
+	AuthInternalUsers      []User       `json:"authInternalUsers" koanf:"authInternalUsers"`
+	AuthHTTPAddress        string       `json:"authHTTPAddress" koanf:"authHTTPAddress" check:"httpURL" later:"true"`
+	AuthHTTPFingerprint    string       `json:"authHTTPFingerprint" koanf:"authHTTPFingerprint" check:"fingerprint" later:"true"`
+	AuthHTTPExclude        []Permission `json:"authHTTPExclude" koanf:"authHTTPExclude" later:"true"`
+	AuthJWTJWKS            string       `json:"authJWTJWKS" koanf:"authJWTJWKS" check:"httpURL" later:"true"`
+	AuthJWTJWKSFingerprint string       `json:"authJWTJWKSFingerprint" koanf:"authJWTJWKSFingerprint" check:"fingerprint" later:"true"`
+	AuthJWTClaimKey        string       `json:"authJWTClaimKey" koanf:"authJWTClaimKey" check:"notEmpty" later:"true"`
+	AuthJWTIssuer          string       `json:"authJWTIssuer" koanf:"authJWTIssuer" later:"true"`
+	AuthJWTAudience        string       `json:"authJWTAudience" koanf:"authJWTAudience" later:"true"`
+	AuthJWTExclude         []Permission `json:"authJWTExclude" koanf:"authJWTExclude" later:"true"`
+	AuthJWTInHTTPQuery     bool         `json:"authJWTInHTTPQuery" koanf:"authJWTInHTTPQuery" later:"true"`
+
+	// Control API.
+	API               bool        `json:"api" koanf:"api" later:"true"`
+	APIAddress        string      `json:"apiAddress" koanf:"apiAddress" check:"address" later:"true"`
+	APIEncryption     bool        `json:"apiEncryption" koanf:"apiEncryption" later:"true"`
+	APIServerKey      string      `json:"apiServerKey" koanf:"apiServerKey" later:"true"`
+	APIServerCert     string      `json:"apiServerCert" koanf:"apiServerCert" later:"true"`
+	APIAllowOrigins   []string    `json:"apiAllowOrigins" koanf:"apiAllowOrigins" later:"true"`
+	APITrustedProxies []IPNetwork `json:"apiTrustedProxies" koanf:"apiTrustedProxies" later:"true"`
+
+	// Metrics.
+	Metrics               bool        `json:"metrics" koanf:"metrics" later:"true"`
+	MetricsAddress        string      `json:"metricsAddress" koanf:"metricsAddress" check:"address" later:"true"`
+	MetricsEncryption     bool        `json:"metricsEncryption" koanf:"metricsEncryption" later:"true"`
+	MetricsServerKey      string      `json:"metricsServerKey" koanf:"metricsServerKey" later:"true"`
+	MetricsServerCert     string      `json:"metricsServerCert" koanf:"metricsServerCert" later:"true"`
+	MetricsAllowOrigins   []string    `json:"metricsAllowOrigins" koanf:"metricsAllowOrigins" later:"true"`
+	MetricsTrustedProxies []IPNetwork `json:"metricsTrustedProxies" koanf:"metricsTrustedProxies" later:"true"`
+
+	// Profiler.
+	Pprof               bool        `json:"pprof" koanf:"pprof" later:"true"`
+	PprofAddress        string      `json:"pprofAddress" koanf:"pprofAddress" check:"address" later:"true"`
+	PprofEncryption     bool        `json:"pprofEncryption" koanf:"pprofEncryption" later:"true"`
+	PprofServerKey      string      `json:"pprofServerKey" koanf:"pprofServerKey" later:"true"`
+	PprofServerCert     string      `json:"pprofServerCert" koanf:"pprofServerCert" later:"true"`
+	PprofAllowOrigins   []string    `json:"pprofAllowOrigins" koanf:"pprofAllowOrigins" later:"true"`
+	PprofTrustedProxies []IPNetwork `json:"pprofTrustedProxies" koanf:"pprofTrustedProxies" later:"true"`
+
+	// Playback server.
+	Playback               bool        `json:"playback" koanf:"playback" later:"true"`
+	PlaybackAddress        string      `json:"playbackAddress" koanf:"playbackAddress" check:"address" later:"true"`
+	PlaybackEncryption     bool        `json:"playbackEncryption" koanf:"playbackEncryption" later:"true"`
+	PlaybackServerKey      string      `json:"playbackServerKey" koanf:"playbackServerKey" later:"true"`
+	PlaybackServerCert     string      `json:"playbackServerCert" koanf:"playbackServerCert" later:"true"`
+	PlaybackAllowOrigins   []string    `json:"playbackAllowOrigins" koanf:"playbackAllowOrigins" later:"true"`
+	PlaybackTrustedProxies []IPNetwork `json:"playbackTrustedProxies" koanf:"playbackTrustedProxies" later:"true"`
+
+	// RTSP server.
+	RTSP               bool             `json:"rtsp" koanf:"rtsp"`
+	RTSPTransports     []Transport      `json:"rtspTransports" koanf:"rtspTransports"`
+	RTSPEncryption     Encryption       `json:"rtspEncryption" koanf:"rtspEncryption"`
+	RTSPAddress        string           `json:"rtspAddress" koanf:"rtspAddress" check:"address"`
+	RTSPSAddress       string           `json:"rtspsAddress" koanf:"rtspsAddress" check:"address"`
+	RTPAddress         string           `json:"rtpAddress" koanf:"rtpAddress" check:"address"`
+	RTCPAddress        string           `json:"rtcpAddress" koanf:"rtcpAddress" check:"address"`
+	MulticastIPRange   string           `json:"multicastIPRange" koanf:"multicastIPRange" check:"multicastRange"`
+	MulticastRTPPort   int              `json:"multicastRTPPort" koanf:"multicastRTPPort" check:"port"`
+	MulticastRTCPPort  int              `json:"multicastRTCPPort" koanf:"multicastRTCPPort" check:"port"`
+	SRTPAddress        string           `json:"srtpAddress" koanf:"srtpAddress" check:"address"`
+	SRTCPAddress       string           `json:"srtcpAddress" koanf:"srtcpAddress" check:"address"`
+	MulticastSRTPPort  int              `json:"multicastSRTPPort" koanf:"multicastSRTPPort" check:"port"`
+	MulticastSRTCPPort int              `json:"multicastSRTCPPort" koanf:"multicastSRTCPPort" check:"port"`
+	RTSPServerKey      string           `json:"rtspServerKey" koanf:"rtspServerKey"`
+	RTSPServerCert     string           `json:"rtspServerCert" koanf:"rtspServerCert"`
+	RTSPAuthMethods    []RTSPAuthMethod `json:"rtspAuthMethods" koanf:"rtspAuthMethods"`
+	RTSPTrustedProxies []IPNetwork      `json:"rtspTrustedProxies" koanf:"rtspTrustedProxies" later:"true"`
+
+	// RTMP server.
+	RTMP               bool        `json:"rtmp" koanf:"rtmp" later:"true"`
+	RTMPEncryption     Encryption  `json:"rtmpEncryption" koanf:"rtmpEncryption" later:"true"`
+	RTMPAddress        string      `json:"rtmpAddress" koanf:"rtmpAddress" check:"address" later:"true"`
+	RTMPSAddress       string      `json:"rtmpsAddress" koanf:"rtmpsAddress" check:"address" later:"true"`
+	RTMPServerKey      string      `json:"rtmpServerKey" koanf:"rtmpServerKey" later:"true"`
+	RTMPServerCert     string      `json:"rtmpServerCert" koanf:"rtmpServerCert" later:"true"`
+	RTMPTrustedProxies []IPNetwork `json:"rtmpTrustedProxies" koanf:"rtmpTrustedProxies" later:"true"`
+
+	// HLS server.
+	HLS                bool        `json:"hls" koanf:"hls" later:"true"`
+	HLSAddress         string      `json:"hlsAddress" koanf:"hlsAddress" check:"address" later:"true"`
+	HLSEncryption      bool        `json:"hlsEncryption" koanf:"hlsEncryption" later:"true"`
+	HLSServerKey       string      `json:"hlsServerKey" koanf:"hlsServerKey" later:"true"`
+	HLSServerCert      string      `json:"hlsServerCert" koanf:"hlsServerCert" later:"true"`
+	HLSAllowOrigins    []string    `json:"hlsAllowOrigins" koanf:"hlsAllowOrigins" later:"true"`
+	HLSTrustedProxies  []IPNetwork `json:"hlsTrustedProxies" koanf:"hlsTrustedProxies" later:"true"`
+	HLSAlwaysRemux     bool        `json:"hlsAlwaysRemux" koanf:"hlsAlwaysRemux" later:"true"`
+	HLSVariant         HLSVariant  `json:"hlsVariant" koanf:"hlsVariant" later:"true"`
+	HLSSegmentCount    int         `json:"hlsSegmentCount" koanf:"hlsSegmentCount" check:"positive" later:"true"`
+	HLSSegmentDuration Duration    `json:"hlsSegmentDuration" koanf:"hlsSegmentDuration" check:"positive" later:"true"`
+	HLSPartDuration    Duration    `json:"hlsPartDuration" koanf:"hlsPartDuration" check:"positive" later:"true"`
+	HLSSegmentMaxSize  Size        `json:"hlsSegmentMaxSize" koanf:"hlsSegmentMaxSize" check:"positive" later:"true"`
+	HLSDirectory       string      `json:"hlsDirectory" koanf:"hlsDirectory" later:"true"`
+	HLSMuxerCloseAfter Duration    `json:"hlsMuxerCloseAfter" koanf:"hlsMuxerCloseAfter" check:"positive" later:"true"`
+	HLSCDNSecret       string      `json:"hlsCDNSecret" koanf:"hlsCDNSecret" secret:"true" later:"true"`
+
+	// WebRTC server.
+	WebRTC                      bool        `json:"webrtc" koanf:"webrtc" later:"true"`
+	WebRTCAddress               string      `json:"webrtcAddress" koanf:"webrtcAddress" check:"address" later:"true"`
+	WebRTCEncryption            bool        `json:"webrtcEncryption" koanf:"webrtcEncryption" later:"true"`
+	WebRTCServerKey             string      `json:"webrtcServerKey" koanf:"webrtcServerKey" later:"true"`
+	WebRTCServerCert            string      `json:"webrtcServerCert" koanf:"webrtcServerCert" later:"true"`
+	WebRTCAllowOrigins          []string    `json:"webrtcAllowOrigins" koanf:"webrtcAllowOrigins" later:"true"`
+	WebRTCTrustedProxies        []IPNetwork `json:"webrtcTrustedProxies" koanf:"webrtcTrustedProxies" later:"true"`
+	WebRTCLocalUDPAddress       string      `json:"webrtcLocalUDPAddress" koanf:"webrtcLocalUDPAddress" check:"optionalAddress" later:"true"`
+	WebRTCLocalTCPAddress       string      `json:"webrtcLocalTCPAddress" koanf:"webrtcLocalTCPAddress" check:"optionalAddress" later:"true"`
+	WebRTCIPsFromInterfaces     bool        `json:"webrtcIPsFromInterfaces" koanf:"webrtcIPsFromInterfaces" later:"true"`
+	WebRTCIPsFromInterfacesList []string    `json:"webrtcIPsFromInterfacesList" koanf:"webrtcIPsFromInterfacesList" later:"true"`
+	WebRTCAdditionalHosts       []string    `json:"webrtcAdditionalHosts" koanf:"webrtcAdditionalHosts" later:"true"`
+	WebRTCICEServers2           []ICEServer `json:"webrtcICEServers2" koanf:"webrtcICEServers2" later:"true"`
+	WebRTCSTUNGatherTimeout     Duration    `json:"webrtcSTUNGatherTimeout" koanf:"webrtcSTUNGatherTimeout" check:"positive" later:"true"`
+	WebRTCHandshakeTimeout      Duration    `json:"webrtcHandshakeTimeout" koanf:"webrtcHandshakeTimeout" check:"positive" later:"true"`
+	WebRTCTrackGatherTimeout    Duration    `json:"webrtcTrackGatherTimeout" koanf:"webrtcTrackGatherTimeout" check:"positive" later:"true"`
+
+	// SRT server.
+	SRT        bool   `json:"srt" koanf:"srt" later:"true"`
+	SRTAddress string `json:"srtAddress" koanf:"srtAddress" check:"address" later:"true"`
+
+	// Media over QUIC server.
+	MoQ               bool        `json:"moq" koanf:"moq" later:"true"`
+	MoQHTTP2Address   string      `json:"moqHTTP2Address" koanf:"moqHTTP2Address" check:"address" later:"true"`
+	MoQHTTP3Address   string      `json:"moqHTTP3Address" koanf:"moqHTTP3Address" check:"address" later:"true"`
+	MoQQUICAddress    string      `json:"moqQUICAddress" koanf:"moqQUICAddress" check:"address" later:"true"`
+	MoQServerKey      string      `json:"moqServerKey" koanf:"moqServerKey" later:"true"`
+	MoQServerCert     string      `json:"moqServerCert" koanf:"moqServerCert" later:"true"`
+	MoQAllowOrigins   []string    `json:"moqAllowOrigins" koanf:"moqAllowOrigins" later:"true"`
+	MoQTrustedProxies []IPNetwork `json:"moqTrustedProxies" koanf:"moqTrustedProxies" later:"true"`
+}

@@ -1,0 +1,38 @@
+package routertest
+
+import "github.com/org/mtx/router/media"
+
+// Parameter sets of an H264 stream of 1920x1080, baseline profile.
+var (
+	sampleSPS = [...]byte{
+		0x67, 0x42, 0xc0, 0x28, 0xd9, 0x00, 0x78, 0x02, 0x27, 0xe5, 0x84, 0x00, 0x00, 0x03, 0x00, 0x04,
+		0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc9, 0x20,
+	}
+	samplePPS = [...]byte{0x08}
+)
+
+// samplesPerKey is the distance of key frames in units of the sample video.
+const samplesPerKey = 30
+
+// SampleTracks are tracks that most plugins can carry: H264 video and stereo
+// Opus audio.
+func SampleTracks() []media.Track {
+	return []media.Track{{Codec: &media.H264{}}, {Codec: &media.Opus{ChannelCount: 2}}}
+}
+
+// SampleUnit returns unit number n of a track of [SampleTracks]: 30 access units
+// of video per second, of which every 30th, from the first one, is a key frame,
+// or 50 audio packets per second.
+func SampleUnit(track, n int) *media.Unit {
+	if track != 0 {
+		return &media.Unit{PTS: int64(n) * 960, Payload: [][]byte{{0xfc, 0xff, 0xfe, byte(n)}}}
+	}
+	u := &media.Unit{PTS: int64(n) * 3000}
+	if n%samplesPerKey == 0 {
+		pps := append([]byte{0x68}, samplePPS[:]...)
+		u.Payload = [][]byte{append([]byte(nil), sampleSPS[:]...), pps, {0x65, 0x88, 0x84, 0x00, byte(n)}}
+	} else {
+		u.Payload = [][]byte{{0x41, 0x9a, 0x24, 0x00, byte(n)}}
+	}
+	return u
+}
