@@ -29,6 +29,7 @@ type Batch struct {
 
 	scratch []byte
 	sys     batchSys
+	plain   plainSender
 }
 
 // entry is one message of sendmmsg(2): a datagram, or several of one size (the last may be shorter).
@@ -163,31 +164,6 @@ func (b *Batch) send() {
 	}
 	clear(b.entries)
 	b.entries = b.entries[:0]
-}
-
-// plainPatience is how long plain writes may wait for room in the send buffer, for a whole batch.
-const plainPatience = 5 * time.Millisecond
-
-// sendPlain makes one call per datagram.
-func (b *Batch) sendPlain(s *UDPSocket) {
-	s.SetWriteDeadline(time.Now().Add(plainPatience)) //nolint:errcheck // a closed socket fails below
-	for i := range b.entries {
-		b.sendEntryPlain(s, &b.entries[i])
-	}
-	s.SetWriteDeadline(time.Time{}) //nolint:errcheck
-}
-
-func (b *Batch) sendEntryPlain(s *UDPSocket, e *entry) {
-	data := e.data
-	for range e.packets {
-		n := min(e.segment, len(data))
-		if _, err := s.WriteToUDPAddrPort(data[:n], e.dest.addr); err != nil {
-			e.lost(1)
-		} else {
-			e.sent(1, n, b.now)
-		}
-		data = data[n:]
-	}
 }
 
 func (e *entry) sent(packets, bytes int, now int64) {

@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollMillis is how long a batch waits, once, for room in the send buffer of a socket.
-const pollMillis = 2
-
 var (
 	controlSpace = unix.CmsgSpace(2)
 	controlLen   = unix.CmsgLen(2)
@@ -31,8 +28,6 @@ type batchSys struct {
 	ctl    []byte
 	one    [1]mmsghdr // for segments sent one by one
 	oneIov [1]unix.Iovec
-	poll   [1]unix.PollFd
-	polled bool
 	fd     func(fd uintptr) // made once, so that a flush allocates nothing
 }
 
@@ -59,7 +54,7 @@ func (b *Batch) sendBatch(s *UDPSocket) {
 	if y.fd == nil {
 		y.fd = b.sendFd
 	}
-	y.polled = false
+	b.plain.polled = false
 	// Control and not Write: it takes no lock, so the workers use the socket at the same time.
 	if err := s.rc.Control(y.fd); err != nil { // closed
 		for i := range b.entries {
@@ -108,7 +103,7 @@ func (b *Batch) sendFd(fd uintptr) {
 		case errno == unix.EINTR:
 			continue
 		case errno == unix.EAGAIN:
-			if b.writable(fd) {
+			if b.plain.writable(fd) {
 				continue
 			}
 			for ; i < len(b.entries); i++ {
@@ -117,9 +112,7 @@ func (b *Batch) sendFd(fd uintptr) {
 			return
 		case errno == unix.ENOSYS:
 			e.dest.socket.mode.Store(modePlain)
-			for ; i < len(b.entries); i++ {
-				b.sendEntryPlain(e.dest.socket, &b.entries[i])
-			}
+			b.sendPlainFd(fd, b.entries[i:])
 			return
 		case e.packets > 1 && e.dest.refused(errno, e.segment):
 			b.sendOneByOne(fd, e)
@@ -156,7 +149,7 @@ func (b *Batch) sendOneByOne(fd uintptr, e *entry) {
 		y.oneIov[0].Base = &data[0]
 		y.oneIov[0].SetLen(n)
 		_, errno := sendmmsg(fd, y.one[:])
-		if errno == unix.EINTR || errno == unix.EAGAIN && b.writable(fd) {
+		if errno == unix.EINTR || errno == unix.EAGAIN && b.plain.writable(fd) {
 			continue
 		}
 		if errno != 0 {
@@ -167,18 +160,6 @@ func (b *Batch) sendOneByOne(fd uintptr, e *entry) {
 		data = data[n:]
 	}
 	y.one[0], y.oneIov[0] = mmsghdr{}, unix.Iovec{}
-}
-
-// writable waits shortly for room in the send buffer, once per batch.
-func (b *Batch) writable(fd uintptr) bool {
-	y := &b.sys
-	if y.polled {
-		return false
-	}
-	y.polled = true
-	y.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
-	n, _ := unix.Poll(y.poll[:], pollMillis)
-	return n > 0
 }
 
 func sendmmsg(fd uintptr, msgs []mmsghdr) (int, unix.Errno) {

@@ -52,9 +52,9 @@ func TestUDPSegmentationRefused(t *testing.T) {
 	if st := c.Stats(); st.Packets != 27 || st.Discarded != 0 {
 		t.Errorf("%+v", st)
 	}
-	for errno, max := range map[unix.Errno]int32{unix.EIO: 0, unix.EMSGSIZE: 899, unix.ENETUNREACH: maxGSOSize} {
-		d.gsoMax.Store(maxGSOSize)
-		if got := d.refused(errno, 900); got != (max != maxGSOSize) || d.gsoMax.Load() != max {
+	for errno, max := range map[unix.Errno]int32{unix.EIO: 0, unix.EMSGSIZE: 899, unix.ENETUNREACH: maxGSOBytes} {
+		d.gsoMax.Store(maxGSOBytes)
+		if got := d.refused(errno, 900); got != (max != maxGSOBytes) || d.gsoMax.Load() != max {
 			t.Errorf("%v: %v, %d", errno, got, d.gsoMax.Load())
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // An access unit of the benchmarks: 12 packets of 1400 bytes, as of 4 Mbit/s at 30 frames per second.
@@ -96,14 +97,16 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// countConn wraps the receiving side.
-func sink(c net.Conn, got *atomic.Int64) {
+// sink reads everything, and signals when a multiple of unit bytes was read by all sinks that share got.
+func sink(c net.Conn, got *atomic.Int64, unit int64, done chan<- struct{}) {
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := c.Read(buf)
-		got.Add(int64(n))
 		if err != nil {
 			return
+		}
+		if got.Add(int64(n))%unit == 0 {
+			done <- struct{}{}
 		}
 	}
 }
@@ -119,6 +122,7 @@ func BenchmarkTCP(b *testing.B) {
 			b.Fatal(err)
 		}
 		var got atomic.Int64
+		done := make(chan struct{}, 1)
 		for range readers {
 			c, err := net.Dial("tcp", l.Addr().String())
 			if err != nil {
@@ -129,17 +133,11 @@ func BenchmarkTCP(b *testing.B) {
 				b.Fatal(err)
 			}
 			all = append(all, s.(*net.TCPConn))
-			go sink(c, &got)
+			go sink(c, &got, readers*benchPackets*(benchSize+4), done)
 			b.Cleanup(func() { c.Close(); s.Close() })
 		}
 		l.Close()
-		var due int64
-		return all, func() {
-			due += readers * benchPackets * (benchSize + 4)
-			for got.Load() < due {
-				runtime.Gosched()
-			}
-		}
+		return all, func() { <-done }
 	}
 	b.Run("group", func(b *testing.B) {
 		conns, wait := setup(b)
@@ -200,7 +198,7 @@ func BenchmarkUDP(b *testing.B) {
 					g.Send(benchMessage(p, g))
 					for _, r := range rs {
 						for r.packets.Load()+r.discarded.Load() < uint64(i+1)*benchPackets {
-							runtime.Gosched()
+							time.Sleep(20 * time.Microsecond)
 						}
 					}
 				}

@@ -36,7 +36,7 @@ type Reader interface {
 	Wants() []Want
 
 	// Deliver sends a message. Who sends UDP adds datagrams to the batch, which is flushed when all
-	// readers have been asked.
+	// readers have been asked. An encoding is missing if the reader was added while the message was made.
 	Deliver(m *Message, b *Batch)
 
 	// Discard counts packets that were lost because of overload.

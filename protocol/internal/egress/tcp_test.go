@@ -175,7 +175,12 @@ func testTCPReaders(t *testing.T, kind string, readers int) {
 		due += uint64(len(unitSizes(unit)))
 	}
 	for i, r := range rs {
-		eventually(t, "all packets are counted", func() bool {
+		eventually(t, "all packets are counted, all memory is given back", func() bool {
+			conns[i].mu.Lock()
+			defer conns[i].mu.Unlock()
+			if q := &conns[i].q; q.media != 0 || q.control != 0 || q.len() != 0 || cap(q.items) > keepItems || conns[i].draining {
+				return t.Failed()
+			}
 			s := r.Stats()
 			return s.Packets+s.Discarded == due || t.Failed()
 		})
@@ -356,8 +361,10 @@ func TestTCPClose(t *testing.T) {
 		if !c.send(r, b, false, 1) || !c.draining {
 			t.Fatal("not queued")
 		}
-		b.Release()
 		c.Close()
+		if n := b.refs.Load(); n != 1 {
+			t.Errorf("%s: %d references, want 1", kind, n)
+		}
 		if c.draining || c.q.len() != 0 || r.Stats().Discarded != 1 {
 			t.Errorf("%s: after Close: draining %v, %d queued, %+v", kind, c.draining, c.q.len(), r.Stats())
 		}

@@ -12,9 +12,6 @@ import (
 // udpSendBuffer is asked for at each socket, so that an access unit for many readers fits; the system may give less.
 const udpSendBuffer = 4 << 20
 
-// maxGSOSize starts as the largest segment that UDP_SEGMENT is used for.
-const maxGSOSize = 65000
-
 // sendMode is how datagrams leave a socket.
 type sendMode = int32
 
@@ -50,11 +47,13 @@ func WrapUDP(c *net.UDPConn) (*UDPSocket, error) {
 	return s, nil
 }
 
-// Destination is an address to which datagrams are sent from one socket.
+// Destination is an address to which datagrams are sent from one socket, by one batch at a time.
 type Destination struct {
 	socket *UDPSocket
 	addr   netip.AddrPort
 	raw    rawAddr
+	plain  plainAddr
+	zone   uint32
 
 	// gsoMax is the largest segment for which UDP_SEGMENT has not failed. It does for segments above
 	// the MTU, and always where the network device cannot compute checksums.
@@ -74,9 +73,9 @@ func (s *UDPSocket) Destination(a netip.AddrPort) (*Destination, error) {
 	if err != nil {
 		return nil, fmt.Errorf("UDP destination %v: %w", a, err)
 	}
-	d := &Destination{socket: s, addr: netip.AddrPortFrom(ip, a.Port())}
+	d := &Destination{socket: s, addr: netip.AddrPortFrom(ip, a.Port()), zone: zone}
 	d.raw.set(d.addr, s.ipv4, zone)
-	d.gsoMax.Store(maxGSOSize)
+	d.gsoMax.Store(maxGSOBytes)
 	return d, nil
 }
 

@@ -2,13 +2,12 @@ package egress
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -86,6 +85,13 @@ var sizeTests = map[string][]int{
 	"groups of several": slices.Concat(repeat(3, 1400), []int{20}, repeat(4, 1400), []int{30}, repeat(2, 500)),
 }
 
+// What gortsplib asks of a socket that it is given.
+var _ interface {
+	net.PacketConn
+	SyscallConn() (syscall.RawConn, error)
+	SetReadBuffer(int) error
+} = (*UDPSocket)(nil)
+
 func TestUDPSizes(t *testing.T) {
 	t.Parallel()
 	for modeName, mode := range modes {
@@ -146,51 +152,47 @@ func TestUDPManyReaders(t *testing.T) {
 			defer g.Close()
 			s := listenUDP(t, "udp4", "127.0.0.1:0")
 			setMode(t, s, mode)
-			x := newReceiver(t, "udp4", "127.0.0.1:0")
+			const receivers, readers, units, packets = 30, 60, 10, 40
+			var rx []receiver
+			for range receivers {
+				rx = append(rx, newReceiver(t, "udp4", "127.0.0.1:0"))
+			}
 			var rs []*UDPReader
-			const readers, units = 60, 20
-			for range readers {
-				r, err := NewUDPReader(s, s, []UDPTrack{{Track: 0, RTP: x.addr()}})
+			for i := range readers {
+				r, err := NewUDPReader(s, s, []UDPTrack{{Track: 0, RTP: rx[i%receivers].addr()}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				g.Add(r)
 				rs = append(rs, r)
 			}
-			var wg sync.WaitGroup
-			seen := make(map[string]int)
-			wg.Go(func() {
-				buf := make([]byte, 65536)
-				for range readers * units * 40 {
-					x.SetReadDeadline(time.Now().Add(3 * time.Second))
-					n, err := x.Read(buf)
-					if err != nil {
-						break // some may be lost
-					}
-					unit, i, _, _, err := checkPacket(buf[:n])
-					if err != nil {
-						t.Error(err)
-					}
-					seen[fmt.Sprint(unit, "-", i)]++
-				}
-			})
+			buf := make([]byte, 2000)
 			for unit := range units {
-				// 40 runs for each reader
-				g.Send(testMessage(p, g, unit, slices.Repeat([]int{100, 101}, 20)))
-				eventually(t, "served", func() bool { return quiet(g) })
-			}
-			for _, r := range rs {
-				if s := r.Stats(); s.Packets+s.Discarded != 40*units {
-					t.Errorf("%+v", s)
+				// One run for each packet, 2400 in all.
+				g.Send(testMessage(p, g, unit, slices.Repeat([]int{100, 101}, packets/2)))
+				for i, x := range rx {
+					var seen [packets]int
+					x.SetReadDeadline(time.Now().Add(10 * time.Second))
+					for range packets * readers / receivers {
+						n, err := x.Read(buf)
+						if err != nil {
+							t.Fatal(err)
+						}
+						u, k, _, _, err := checkPacket(buf[:n])
+						if err != nil || u != unit {
+							t.Fatalf("receiver %d: unit %d, want %d: %v", i, u, unit, err)
+						}
+						seen[k]++
+					}
+					if slices.Min(seen[:]) != readers/receivers || slices.Max(seen[:]) != readers/receivers {
+						t.Fatalf("receiver %d: packets came %v times", i, seen)
+					}
 				}
 			}
-			wg.Wait()
-			if len(seen) != 40*units {
-				t.Errorf("%d different packets, want %d", len(seen), 40*units)
-			}
-			for k, n := range seen {
-				if n > readers {
-					t.Errorf("packet %s came %d times", k, n)
+			eventually(t, "served", func() bool { return quiet(g) })
+			for _, r := range rs {
+				if s := r.Stats(); s.Packets != packets*units || s.Discarded != 0 {
+					t.Errorf("%+v", s)
 				}
 			}
 		})
@@ -335,43 +337,57 @@ func TestUDPClosed(t *testing.T) {
 	}
 }
 
-// Readers with encodings of their own build them in scratch memory, which flushes itself.
+// Readers with encodings of their own build them in scratch memory, which is flushed between readers when it gets full.
 func TestBatchScratch(t *testing.T) {
 	t.Parallel()
 	s := listenUDP(t, "udp4", "127.0.0.1:0")
-	x := newReceiver(t, "udp4", "127.0.0.1:0")
-	d, err := s.Destination(x.addr())
-	if err != nil {
-		t.Fatal(err)
+	b := NewBatch(0)
+	var rx [16]receiver
+	var dest [16]*Destination
+	for i := range rx {
+		rx[i] = newReceiver(t, "udp4", "127.0.0.1:0")
+		var err error
+		if dest[i], err = s.Destination(rx[i].addr()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	b := NewBatch(inlineBatch)
 	var c Counters
-	sent := make(chan [][]byte, 1000)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for pkts := range sent {
-			x.expect(t, pkts)
+	var pending [16][][]byte
+	flushes := 0
+	for round := range 40 {
+		var want [16][][]byte
+		for i, d := range dest {
+			size, n := 100+rand.IntN(1300), 1+rand.IntN(10)
+			mem := b.Scratch(size * n)
+			for k := range mem {
+				mem[k] = byte(round + i + k)
+			}
+			b.Send(d, mem, size, &c, false)
+			for k := range n {
+				want[i] = append(want[i], slices.Clone(mem[k*size:(k+1)*size]))
+			}
+			before := len(b.scratch)
+			b.between()
+			if len(b.scratch) < before {
+				flushes++
+			}
 		}
-	})
-	for i := range 300 {
-		size := 100 + rand.IntN(1300)
-		n := 1 + rand.IntN(10)
-		mem := b.Scratch(size * n)
-		for k := range mem {
-			mem[k] = byte(i + k)
+		if round%5 == 4 {
+			b.Flush()
 		}
-		b.Send(d, mem, size, &c, false)
-		var pkts [][]byte
-		for k := range n {
-			pkts = append(pkts, slices.Clone(mem[k*size:(k+1)*size]))
+		for i := range rx {
+			// Read at the latest when the fifth round is flushed.
+			pending[i] = append(pending[i], want[i]...)
+			if round%5 == 4 {
+				rx[i].expect(t, pending[i])
+				pending[i] = nil
+			}
 		}
-		sent <- pkts
-		b.between()
-		eventually(t, "read", func() bool { return len(sent) < 20 || t.Failed() })
 	}
 	b.Flush()
-	close(sent)
-	wg.Wait()
+	if flushes == 0 {
+		t.Error("never flushed between readers")
+	}
 	if b.Scratch(scratchSize * 2); len(b.scratch) != 0 {
 		t.Error("scratch was enlarged")
 	}
