@@ -3,8 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"maps"
-	"net"
 	"slices"
 )
 
@@ -116,31 +114,4 @@ func (r *Router) exchange(ctx context.Context, ch *Changes, old, next *compiled)
 // among selects protocols by name and keeps their order.
 func among(ps []Protocol, names []string) []Protocol {
 	return slices.DeleteFunc(slices.Clone(ps), func(p Protocol) bool { return !slices.Contains(names, p.Name()) })
-}
-
-// update delivers a new value to a HotProtocol.
-func (run *running) update(p Protocol) {
-	select { // only the last update matters
-	case <-run.host.updates:
-	default:
-	}
-	run.host.updates <- p
-}
-
-// Protocols returns the names of the running protocols, sorted.
-func (r *Router) Protocols() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Sorted(maps.Keys(r.running))
-}
-
-// ProtocolAddrs returns the addresses at which a running protocol accepts
-// clients, as it reported them: what to ask after listening on port 0.
-func (r *Router) ProtocolAddrs(name string) []net.Addr {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if run := r.running[name]; run != nil {
-		return run.host.addrs
-	}
-	return nil
 }

@@ -82,8 +82,8 @@ type failing struct {
 	proceed <-chan struct{}
 }
 
-func (*failing) Type() string                      { return "failing" }
-func (*failing) CanUpdate(next router.Source) bool { return true }
+func (*failing) Type() string                 { return "failing" }
+func (*failing) CanUpdate(router.Source) bool { return true }
 
 func (s *failing) Run(ctx context.Context, run *router.SourceRun) error {
 	select {

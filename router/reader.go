@@ -103,9 +103,7 @@ func (p *Path) waitLocked(ctx context.Context, query string) error {
 		}
 		p.startSourceLocked(query)
 		if expired == nil {
-			t := time.NewTimer(p.conf.OnDemand.startTimeout())
-			defer t.Stop()
-			expired = t.C
+			expired = time.After(p.conf.OnDemand.startTimeout())
 		}
 		changed := p.changedLocked()
 		var err error

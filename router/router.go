@@ -35,10 +35,8 @@
 package router
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -344,69 +342,4 @@ func (r *Router) syncPathLocked(p *Path, conf *PathConfig, groups []string) (wai
 	wait = p.close(ErrConfigChanged)
 	r.forgetLocked(p)
 	return wait
-}
-
-// running is a protocol that serves.
-type running struct {
-	proto   Protocol
-	host    *Host
-	cancel  context.CancelFunc
-	stopped chan struct{}
-	err     error // set before stopped is closed
-}
-
-func (r *Router) startProtocol(ctx context.Context, p Protocol) error {
-	pctx, cancel := context.WithCancel(r.ctx)
-	h := &Host{
-		r: r, proto: p.Name(), log: r.log.With(keyProtocol, p.Name()),
-		ready: make(chan struct{}), updates: make(chan Protocol, 1),
-	}
-	run := &running{proto: p, host: h, cancel: cancel, stopped: make(chan struct{})}
-	if !r.tasks.start(func() { r.serve(pctx, run) }) {
-		cancel()
-		return ErrClosed
-	}
-	select {
-	case <-h.ready:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.running[p.Name()] = run
-		return nil
-	case <-run.stopped:
-		cancel()
-		return fmt.Errorf("%s: %w", p.Name(), cmp.Or(run.err, context.Cause(r.ctx)))
-	case <-ctx.Done():
-		cancel()
-		<-run.stopped
-		return fmt.Errorf("%s: not ready in time: %w", p.Name(), context.Cause(ctx))
-	}
-}
-
-// serve runs a protocol. Its end is fatal for the router unless it was asked
-// for, or unless the protocol never became ready.
-func (r *Router) serve(ctx context.Context, run *running) {
-	defer close(run.stopped)
-	run.err = protect(run.host.log, func() error { return run.proto.Serve(ctx, run.host) })
-	if run.err == nil && ctx.Err() == nil {
-		run.err = errors.New("stopped by itself")
-	}
-	select {
-	case <-run.host.ready:
-		if ctx.Err() == nil {
-			run.host.log.Error("protocol failed, the router stops", keyError, run.err)
-			r.cancel(fmt.Errorf("%s: %w", run.proto.Name(), run.err))
-		}
-	default:
-	}
-}
-
-func (r *Router) stopProtocol(name string) {
-	r.mu.Lock()
-	run := r.running[name]
-	delete(r.running, name)
-	r.mu.Unlock()
-	if run != nil {
-		run.cancel()
-		<-run.stopped
-	}
 }

@@ -61,7 +61,7 @@ func TestSinkIsRestarted(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
 	last := make(chan struct{})
-	sink := &routertest.Sink{RunFunc: func(ctx context.Context, run *router.SinkRun) error {
+	sink := &routertest.Sink{RunFunc: func(ctx context.Context, _ *router.SinkRun) error {
 		switch n.Add(1) {
 		case 1:
 			return errors.New("disk full")

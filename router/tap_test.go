@@ -234,6 +234,7 @@ func TestTapCloseIsABarrier(t *testing.T) {
 				return
 			default:
 				pub.Write(0, message("x"))
+				runtime.Gosched()
 			}
 		}
 	}()

@@ -155,14 +155,12 @@ func pauseAfter(ctx context.Context, log *slog.Logger, err error, d time.Duratio
 	return false
 }
 
-// sleep waits; it returns false if ctx was done earlier.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits, but not longer than ctx.
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

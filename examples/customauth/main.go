@@ -47,8 +47,9 @@ func (k Keys) Authenticate(_ context.Context, r *mtx.AccessRequest) (mtx.Identit
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, ":8554", Keys{"cam": "secret"}); err != nil {
+	err := run(ctx, ":8554", Keys{"cam": "secret"})
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -91,8 +91,9 @@ func read(ctx context.Context, grant *mtx.Grant, conn net.Conn) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, ":7000"); err != nil {
+	err := run(ctx, ":7000")
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -58,8 +58,9 @@ func count(ctx context.Context, sub *mtx.Subscription, d time.Duration) (units i
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, ":8554", Rate{Period: time.Second}, slog.Default()); err != nil {
+	err := run(ctx, ":8554", Rate{Period: time.Second}, slog.Default())
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -49,8 +49,9 @@ func (s Silence) Run(ctx context.Context, run *mtx.SourceRun) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, ":8554"); err != nil {
+	err := run(ctx, ":8554")
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

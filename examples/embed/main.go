@@ -20,8 +20,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, ":8554", os.Stdout); err != nil {
+	err := run(ctx, ":8554", os.Stdout)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -38,8 +39,8 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 			{Name: mtx.AllOthers},
 		},
 	},
-		// both are optional: without a logger, the library is silent
-		mtx.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))),
+		// both are optional; without a logger, the library is silent
+		mtx.WithLogger(slog.Default()),
 		mtx.WithHooks(mtx.Hooks{
 			PathReady: func(e mtx.PathEvent) func() {
 				_, _ = fmt.Fprintf(out, "%s is live\n", e.Path)

@@ -21,8 +21,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, ":8554"); err != nil {
+	err := run(ctx, ":8554")
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

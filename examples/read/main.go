@@ -19,8 +19,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, ":8554", os.Stdout); err != nil {
+	err := run(ctx, ":8554", os.Stdout)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -95,7 +95,8 @@ func (cs *connState) refuse(req *base.Request, err error) (*base.Response, error
 			cs.log.Warn("access denied", "path", cs.pathOf(req), "error", auth.Err)
 		}
 		return &base.Response{StatusCode: base.StatusUnauthorized}, liberrors.ErrServerAuth{}
-	case errors.Is(err, router.ErrPathNotFound), errors.Is(err, router.ErrNoStream), errors.Is(err, router.ErrStartTimeout):
+	case errors.Is(err, router.ErrPathNotFound), errors.Is(err, router.ErrNoStream),
+		errors.Is(err, router.ErrStreamClosed), errors.Is(err, router.ErrStartTimeout):
 		return &base.Response{StatusCode: base.StatusNotFound}, err
 	case errors.Is(err, router.ErrClosed):
 		return &base.Response{StatusCode: base.StatusServiceUnavailable}, err

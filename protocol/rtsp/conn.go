@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,57 +67,36 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 func (l *listener) prepare(c net.Conn) net.Conn {
-	// the library reads the first bytes without a deadline
-	limit := time.Now().Add(l.sv.cfg.ReadTimeout)
-	_ = c.SetReadDeadline(limit)
 	if l.sv.secure {
-		return &patientConn{Conn: c, limit: limit}
+		return c
 	}
-	return &tcpConn{
-		patientConn: patientConn{Conn: c, limit: limit},
-		out: egress.NewTCPConn(c, egress.TCPOptions{
-			QueueBytes:   l.sv.cfg.WriteQueueSize * l.sv.cfg.UDPMaxPayloadSize,
-			WriteTimeout: l.sv.cfg.WriteTimeout,
-		}),
-	}
-}
-
-// patientConn gives a new client less time than the library would.
-type patientConn struct {
-	net.Conn
-	limit time.Time
-	spoke atomic.Bool
-}
-
-// Read implements net.Conn.
-func (c *patientConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.spoke.Load() {
-		c.spoke.Store(true)
-	}
-	return n, err
-}
-
-// SetReadDeadline implements net.Conn.
-func (c *patientConn) SetReadDeadline(t time.Time) error {
-	if !c.spoke.Load() && (t.IsZero() || t.After(c.limit)) {
-		t = c.limit
-	}
-	return c.Conn.SetReadDeadline(t)
+	t := &tcpConn{Conn: c}
+	t.out = egress.NewTCPConn(c, egress.TCPOptions{
+		QueueBytes:   l.sv.cfg.WriteQueueSize * l.sv.cfg.UDPMaxPayloadSize,
+		WriteTimeout: l.sv.cfg.WriteTimeout,
+		OnError:      func(err error) { t.failure.Store(&err) },
+	})
+	return t
 }
 
 // tcpConn is a plain connection. The library writes RTSP messages to it, the
 // fan-out writes media.
 type tcpConn struct {
-	patientConn
-	out *egress.TCPConn
+	net.Conn
+	intake
+	out     *egress.TCPConn
+	failure atomic.Pointer[error] // of writing
 
 	// afterResponse runs once, when the next RTSP response has been written.
 	afterResponse atomic.Pointer[func()]
 }
 
+// Read implements net.Conn.
+func (c *tcpConn) Read(p []byte) (int, error) { return c.read(c.Conn, p) }
+
 // Write implements net.Conn.
 func (c *tcpConn) Write(p []byte) (int, error) {
+	c.sending(p)
 	n, err := c.out.Write(p)
 	if bytes.HasPrefix(p, []byte("RTSP/")) {
 		if f := c.afterResponse.Swap(nil); f != nil && err == nil {
@@ -160,6 +140,7 @@ const maxCoalesced = 128 << 10
 // coalescer joins the interleaved frames of an access unit into one write.
 type coalescer struct {
 	net.Conn
+	intake
 
 	mu    sync.Mutex
 	buf   []byte
@@ -167,8 +148,12 @@ type coalescer struct {
 	err   error // of the last delayed write
 }
 
+// Read implements net.Conn.
+func (c *coalescer) Read(p []byte) (int, error) { return c.read(c.Conn, p) }
+
 // Write implements net.Conn.
 func (c *coalescer) Write(p []byte) (int, error) {
+	c.sending(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -223,11 +208,18 @@ type connState struct {
 	log     *slog.Logger
 	remove  func()
 
+	// limit ends connections that do not send a request in time. The library
+	// gives them a minute, and those that send nothing for ever.
+	limit *time.Timer
+	mute  atomic.Bool // limit did
+
 	// of the goroutine of the connection
 	grant    *router.Grant // the last one
 	grantKey grantKey
 	setup    *session // SETUP is being answered
 	play     *session // PLAY is being answered
+	record   *session // RECORD is being answered
+	held     *fan     // kept open while SETUP is being answered
 }
 
 // ConnDetails is what the Control API shows about connections; see RTSPConn
@@ -251,6 +243,18 @@ func (sv *server) OnConnOpen(ctx *gortsplib.ServerHandlerOnConnOpenCtx) {
 	ctx.Conn.SetUserData(cs)
 	cs.log.Info("connection opened", "remote", ctx.Conn.NetConn().RemoteAddr().String())
 	cs.remove = sv.host.AddSession(cs)
+	cs.limit = time.AfterFunc(sv.cfg.ReadTimeout, func() {
+		cs.mute.Store(true)
+		ctx.Conn.Close()
+	})
+}
+
+// spoke is called with every request.
+func (cs *connState) spoke() {
+	cs.limit.Stop()
+	if c, ok := cs.c.NetConn().(interface{ trust() }); ok {
+		c.trust()
+	}
 }
 
 // OnConnClose implements gortsplib.ServerHandlerOnConnClose.
@@ -259,8 +263,22 @@ func (sv *server) OnConnClose(ctx *gortsplib.ServerHandlerOnConnCloseCtx) {
 	if !ok {
 		return
 	}
+	cs.spoke() // as part of a tunnel, it may live on
 	cs.remove()
-	cs.log.Info("connection closed", "reason", reason(sv.ctx, ctx.Error))
+	cs.log.Info("connection closed", "reason", cs.reason(ctx.Error))
+}
+
+// reason phrases why the connection is over.
+func (cs *connState) reason(err error) string {
+	if cs.mute.Load() {
+		return "no request came in time"
+	}
+	if c, ok := cs.c.NetConn().(*tcpConn); ok {
+		if failure := c.failure.Load(); failure != nil {
+			err = *failure
+		}
+	}
+	return reason(cs.sv.ctx, err)
 }
 
 // reason phrases why a connection or a session is over.
@@ -274,7 +292,11 @@ func reason(ctx context.Context, err error) string {
 	case ctx.Err() != nil:
 		return "the server stops"
 	}
-	return err.Error()
+	text := err.Error()
+	if kind, _, ok := strings.Cut(text, " ("); ok && kind == "invalid URL" {
+		return kind // without the URL, which may hold credentials
+	}
+	return text
 }
 
 // Info implements router.Session.
@@ -293,8 +315,10 @@ func (cs *connState) Info() router.SessionInfo {
 	if ss := cs.c.Session(); ss != nil {
 		if s, ok := ss.UserData().(*session); ok {
 			d.Session = &s.id
-			d.OutboundBytes += s.bypassedTCPBytes(cs.c)
 		}
+	}
+	if c, ok := cs.c.NetConn().(*tcpConn); ok {
+		d.OutboundBytes = c.out.Written() // with media, which the library does not see
 	}
 	d.BytesReceived, d.BytesSent = d.InboundBytes, d.OutboundBytes
 	return router.SessionInfo{

@@ -20,7 +20,7 @@ import (
 // first DESCRIBE to the end of the stream; it taps the stream only while
 // sessions are attached.
 //
-// Locks: manage, then Stream.mu, then mu.
+// Locks: setups, then manage, then Stream.mu, then mu.
 type fan struct {
 	sv      *server
 	stream  *router.Stream
@@ -30,7 +30,8 @@ type fan struct {
 	group   *egress.Group
 	full    atomic.Int32 // readers that the library writes to
 
-	manage   sync.Mutex // attaching and detaching
+	setups   sync.RWMutex // held for reading while SETUP is being answered
+	manage   sync.Mutex   // attaching and detaching
 	attached int
 	tap      *router.Tap
 	closed   bool
@@ -105,7 +106,7 @@ func (sv *server) newFan(s *router.Stream) (*fan, error) {
 		f.tracks[i] = t
 		f.byMedia[ref.Media] = append(f.byMedia[ref.Media], t)
 	}
-	main, err := f.streamFor(!sv.secure)
+	main, err := f.main()
 	if err != nil {
 		return nil, err
 	}
@@ -136,10 +137,7 @@ func (f *fan) maxSize() int {
 }
 
 // main is the stream that is described.
-func (f *fan) main() *gortsplib.ServerStream {
-	s, _ := f.streamFor(!f.sv.secure)
-	return s
-}
+func (f *fan) main() (*gortsplib.ServerStream, error) { return f.streamFor(!f.sv.secure) }
 
 // streamFor returns the library's view of the stream for sessions whose media
 // is written by us (bypass), or by the library.
@@ -218,6 +216,8 @@ func (f *fan) addFull(n int32) { f.full.Add(n) }
 
 // close ends all sessions.
 func (f *fan) close() {
+	f.setups.Lock() // the library fails if a stream is closed while it answers SETUP
+	defer f.setups.Unlock()
 	f.manage.Lock()
 	defer f.manage.Unlock()
 	f.closed = true

@@ -1,15 +1,16 @@
 package rtsp
 
 import (
-	"bytes"
 	"errors"
-	"regexp"
+	"fmt"
+	"runtime/debug"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -33,56 +34,42 @@ type publication struct {
 var errUnsupportedTransport = errors.New("the requested transport is disabled")
 
 // OnRequest implements gortsplib.ServerHandlerOnRequest.
-func (sv *server) OnRequest(_ *gortsplib.ServerConn, req *base.Request) {
-	if req.Method != base.Announce {
-		return
+func (sv *server) OnRequest(c *gortsplib.ServerConn, req *base.Request) {
+	if cs, ok := c.UserData().(*connState); ok {
+		cs.spoke()
 	}
-	req.Body = acceptMode0(req.Body)
-	if rtpbridge.CheckSDP(req.Body) != nil {
-		req.Body = nil // which the library refuses without parsing more
+	switch req.Method {
+	case base.Announce:
+		req.Body = acceptMode0(req.Body)
+		if rtpbridge.CheckSDP(req.Body) != nil {
+			req.Body = nil // which the library refuses without parsing more
+		}
+	case base.Setup:
+		if !sv.allows(gortsplib.ProtocolTCP) {
+			req.Header["Transport"] = withoutTCP(req.Header["Transport"])
+		}
 	}
 }
 
-// acceptMode0 declares H264 of packetization-mode 0, which the library refuses,
-// as mode 1, of which it is a subset (RFC 6184 section 5.4).
-func acceptMode0(sdp []byte) []byte {
-	if !bytes.Contains(sdp, []byte("H264/")) {
-		return sdp
-	}
-	lines := strings.Split(string(sdp), "\n")
-	for i := 0; i < len(lines); i++ {
-		pt, ok := strings.CutPrefix(lines[i], "a=rtpmap:")
-		if !ok || !strings.Contains(pt, " H264/") {
-			continue
-		}
-		pt, _, _ = strings.Cut(pt, " ")
-		prefix := "a=fmtp:" + pt + " "
-		// attributes of a media section end with the next one
-		end := i + 1
-		for end < len(lines) && !strings.HasPrefix(lines[end], "m=") {
-			end++
-		}
-		start := i
-		for start > 0 && !strings.HasPrefix(lines[start], "m=") {
-			start--
-		}
-		j := slices.IndexFunc(lines[start:end], func(l string) bool { return strings.HasPrefix(l, prefix) })
-		if j < 0 {
-			lines = slices.Insert(lines, i+1, prefix+"packetization-mode=1\r")
-			continue
-		}
-		lines[start+j] = withMode1(lines[start+j])
-	}
-	return []byte(strings.Join(lines, "\n"))
-}
+// maxMedias is how many media sections a publisher may announce: so many pairs
+// of channels there are (RFC 2326 section 10.12).
+const maxMedias = 128
 
-var modeParam = regexp.MustCompile(`(?i)packetization-mode\s*=\s*0`)
-
-func withMode1(fmtp string) string {
-	if !strings.Contains(strings.ToLower(fmtp), "packetization-mode") {
-		return strings.TrimRight(fmtp, "\r; ") + ";packetization-mode=1\r"
+// checkDescription refuses what the library accepts and then cannot handle.
+func checkDescription(desc *description.Session) error {
+	if len(desc.Medias) > maxMedias {
+		return fmt.Errorf("%d media sections: at most %d are accepted", len(desc.Medias), maxMedias)
 	}
-	return modeParam.ReplaceAllString(fmtp, "packetization-mode=1")
+	for i, m := range desc.Medias {
+		seen := map[uint8]bool{}
+		for _, f := range m.Formats {
+			if seen[f.PayloadType()] {
+				return fmt.Errorf("media section %d has payload type %d twice", i+1, f.PayloadType())
+			}
+			seen[f.PayloadType()] = true
+		}
+	}
+	return nil
 }
 
 // OnAnnounce implements gortsplib.ServerHandlerOnAnnounce.
@@ -92,6 +79,9 @@ func (sv *server) OnAnnounce(ctx *gortsplib.ServerHandlerOnAnnounceCtx) (res *ba
 	grant, err := cs.authorize(router.ActionPublish, ctx.Request, s.id, ctx.Path, ctx.Query)
 	if err != nil {
 		return cs.refuse(ctx.Request, err)
+	}
+	if err := checkDescription(ctx.Description); err != nil {
+		return &base.Response{StatusCode: base.StatusBadRequest}, err
 	}
 	tracks, refs, err := rtpbridge.Tracks(ctx.Description)
 	if err != nil {
@@ -119,6 +109,7 @@ func (sv *server) OnRecord(ctx *gortsplib.ServerHandlerOnRecordCtx) (res *base.R
 	if err := start(p); err != nil {
 		return cs.refuse(ctx.Request, err)
 	}
+	cs.record = s // the library may still fail, see OnResponse
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }
 
@@ -148,13 +139,19 @@ func (s *session) record(p *publication) error {
 		Formats: formats, Write: pub.Write, Update: pub.SetCodec,
 		UseSenderReportNTP: p.grant.Config().UseAbsoluteTimestamp,
 	})
+	ssrcs := make([]atomic.Uint32, len(p.refs))
 	for i, ref := range p.refs {
-		s.ss.OnPacketRTP(ref.Media, ref.Format, func(pkt *rtp.Packet) { rec.Packet(i, pkt, time.Now()) })
+		s.ss.OnPacketRTP(ref.Media, ref.Format, func(pkt *rtp.Packet) {
+			defer s.recoverPacket()
+			ssrcs[i].Store(pkt.SSRC)
+			rec.Packet(i, pkt, time.Now())
+		})
 	}
 	for _, ref := range p.refs {
 		s.ss.OnPacketRTCP(ref.Media, func(pkt rtcp.Packet) {
+			defer s.recoverPacket()
 			if sr, ok := pkt.(*rtcp.SenderReport); ok {
-				s.senderReport(p, rec, ref, sr)
+				p.senderReport(rec, ssrcs, ref.Media, sr)
 			}
 		})
 	}
@@ -162,17 +159,24 @@ func (s *session) record(p *publication) error {
 	return nil
 }
 
+// recoverPacket turns a panic of a parser, on a goroutine of the library, into
+// the end of the session.
+func (s *session) recoverPacket() {
+	if v := recover(); v != nil {
+		s.log.Error("panic", "error", v, "stack", string(debug.Stack()))
+		s.ss.Close()
+	}
+}
+
 // senderReport hands a report to the track that it is about. Sections with
 // several formats tell them apart by the SSRC of their packets.
-func (s *session) senderReport(p *publication, rec *rtpbridge.Receiver, ref rtpbridge.Ref, sr *rtcp.SenderReport) {
-	now := time.Now()
-	stats, single := s.ss.Stats(), len(ref.Media.Formats) == 1
+//
+// It does not ask the library for the SSRC: here, a lock of its UDP listener is
+// held, for which the end of a session waits with the lock of the session.
+func (p *publication) senderReport(rec *rtpbridge.Receiver, ssrcs []atomic.Uint32, m *description.Media, sr *rtcp.SenderReport) {
 	for i, r := range p.refs {
-		if r.Media != ref.Media {
-			continue
-		}
-		if single || stats.Medias[r.Media].Formats[r.Format].RemoteSSRC == sr.SSRC {
-			rec.SenderReport(i, sr, now)
+		if r.Media == m && (len(m.Formats) == 1 || ssrcs[i].Load() == sr.SSRC) {
+			rec.SenderReport(i, sr, time.Now())
 		}
 	}
 }

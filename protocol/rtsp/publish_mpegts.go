@@ -38,6 +38,7 @@ type tsPublication struct {
 }
 
 func (ts *tsPublication) packet(pkt *rtp.Packet) {
+	defer ts.s.recoverPacket()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.closed {
@@ -50,8 +51,11 @@ func (ts *tsPublication) packet(pkt *rtp.Packet) {
 	}
 }
 
-// publish is called by the demuxer, inside packet.
+// publish is called by the demuxer, inside packet and close.
 func (ts *tsPublication) publish(tracks []media.Track) (func(int, *media.Unit), error) {
+	if ts.closed {
+		return nil, mpegtsbridge.ErrClosed // what was left is not worth a publication
+	}
 	pub, err := ts.p.grant.Publish(ts.s.sv.ctx, tracks, router.PublishOptions{Peer: ts.s.peer()})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
@@ -39,20 +40,23 @@ func (sv *server) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (
 	if err == nil {
 		var s *router.Stream
 		if s, err = grant.Wait(sv.ctx); err == nil {
-			return sv.describe(s)
+			stream, err = sv.describe(s)
 		}
+	}
+	if err == nil {
+		return &base.Response{StatusCode: base.StatusOK}, stream, nil
 	}
 	res, err = cs.refuse(ctx.Request, err)
 	return res, nil, err
 }
 
-func (sv *server) describe(s *router.Stream) (*base.Response, *gortsplib.ServerStream, error) {
+func (sv *server) describe(s *router.Stream) (*gortsplib.ServerStream, error) {
 	f, err := sv.fanOf(s)
 	if err != nil {
-		return &base.Response{StatusCode: base.StatusBadRequest}, nil, err
+		return nil, err
 	}
 	f.refreshDescription()
-	return &base.Response{StatusCode: base.StatusOK}, f.main(), nil
+	return f.main()
 }
 
 // allows tells whether a transport is enabled.
@@ -76,6 +80,9 @@ func (sv *server) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (
 	if !sv.allows(ctx.Transport.Protocol) {
 		return &base.Response{StatusCode: base.StatusUnsupportedTransport}, nil, nil
 	}
+	if err := checkTransport(ctx.Request.Header["Transport"]); err != nil {
+		return &base.Response{StatusCode: base.StatusBadRequest}, nil, err
+	}
 	if ctx.Session.State() == gortsplib.ServerSessionStatePreRecord {
 		return &base.Response{StatusCode: base.StatusOK}, nil, nil
 	}
@@ -88,17 +95,82 @@ func (sv *server) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (
 	return &base.Response{StatusCode: base.StatusOK}, stream, nil
 }
 
+// withoutTCP leaves out what is disabled of the transports that a client offers:
+// the library, which picks the first that it supports, cannot do without TCP.
+func withoutTCP(offer base.HeaderValue) base.HeaderValue {
+	if len(offer) != 1 {
+		return offer
+	}
+	left := slices.DeleteFunc(strings.Split(offer[0], ","), func(th string) bool {
+		return strings.Contains(th, "AVP/TCP")
+	})
+	if len(left) == 0 {
+		return offer // which is refused later
+	}
+	return base.HeaderValue{strings.Join(left, ",")}
+}
+
+// checkTransport refuses channels and ports that do not exist, which the library
+// would take.
+func checkTransport(v base.HeaderValue) error {
+	var ths headers.Transports
+	if err := ths.Unmarshal(v); err != nil {
+		return err
+	}
+	for _, th := range ths {
+		if ch := th.InterleavedIDs; ch != nil && (ch[0] > maxChannel || ch[1] > maxChannel) {
+			return fmt.Errorf("interleaved channels %d-%d: must be between 0 and %d", ch[0], ch[1], maxChannel)
+		}
+		if p := th.ClientPorts; p != nil && (p[0] < 1 || p[0] > 65535 || p[1] < 1 || p[1] > 65535) {
+			return fmt.Errorf("client ports %d-%d: must be between 1 and 65535", p[0], p[1])
+		}
+	}
+	return nil
+}
+
+// maxChannel is the last interleaved channel (RFC 2326 section 10.12).
+const maxChannel = 255
+
+var errOtherPath = errors.New("the session belongs to another path")
+
 // setupRead attaches the session to the path, once.
 func (s *session) setupRead(cs *connState, ctx *gortsplib.ServerHandlerOnSetupCtx) (*gortsplib.ServerStream, error) {
 	grant, err := cs.authorize(router.ActionRead, ctx.Request, s.id, ctx.Path, ctx.Query)
 	if err != nil {
 		return nil, err
 	}
+	f, err := s.attach(grant)
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Session.State() == gortsplib.ServerSessionStateInitial { // the first SETUP that succeeds decides
+		_, plain := ctx.Conn.NetConn().(*tcpConn)
+		s.mu.Lock()
+		s.bypass = plain && ctx.Transport.Protocol != gortsplib.ProtocolUDPMulticast &&
+			ctx.Transport.Profile == headers.TransportProfileAVP &&
+			ctx.Conn.Transport().Tunnel == gortsplib.TunnelNone
+		s.mu.Unlock()
+	}
+	f.setups.RLock()
+	stream, err := f.streamFor(s.bypass)
+	if err != nil {
+		f.setups.RUnlock()
+		return nil, err
+	}
+	cs.held = f // until OnResponse
+	return stream, nil
+}
+
+// attach makes the session a reader, unless it is one.
+func (s *session) attach(grant *router.Grant) (*fan, error) {
 	s.mu.Lock()
-	f := s.fan
+	f, old := s.fan, s.grant
 	s.mu.Unlock()
-	if f != nil {
-		return f.streamFor(s.bypass)
+	switch {
+	case f != nil && old.Path() != grant.Path():
+		return nil, &router.PathError{Op: "read", Path: grant.Path(), Err: errOtherPath}
+	case f != nil:
+		return f, nil
 	}
 	att, err := grant.Attach(s.sv.ctx, router.ReadOptions{Peer: s.peer()})
 	if err != nil {
@@ -109,20 +181,11 @@ func (s *session) setupRead(cs *connState, ctx *gortsplib.ServerHandlerOnSetupCt
 		att.Close()
 		return nil, err
 	}
-	_, plain := ctx.Conn.NetConn().(*tcpConn)
-	bypass := plain && ctx.Transport.Protocol != gortsplib.ProtocolUDPMulticast &&
-		ctx.Transport.Profile == headers.TransportProfileAVP &&
-		ctx.Conn.Transport().Tunnel == gortsplib.TunnelNone
-	stream, err := f.streamFor(bypass)
-	if err != nil {
-		att.Close()
-		return nil, err
-	}
 	f.attach()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.grant, s.att, s.fan, s.bypass = grant, att, f, bypass
-	return stream, nil
+	s.grant, s.att, s.fan = grant, att, f
+	return f, nil
 }
 
 // OnPlay implements gortsplib.ServerHandlerOnPlay.
@@ -134,9 +197,11 @@ func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Respo
 	if s.playing {
 		return &base.Response{StatusCode: base.StatusOK}, nil
 	}
-	s.playing = true
+	cs.play = s
 	if !s.bypass {
+		s.playing = true
 		s.fan.addFull(1)
+		s.logReading()
 		return &base.Response{StatusCode: base.StatusOK}, nil
 	}
 	conn, ok := ctx.Conn.NetConn().(*tcpConn)
@@ -145,9 +210,9 @@ func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Respo
 	}
 	reader, err := s.newReader(conn)
 	if err != nil {
-		s.playing = false
 		return &base.Response{StatusCode: base.StatusBadRequest}, err
 	}
+	s.playing = true
 	// media must not overtake the answer
 	start := func() {
 		s.mu.Lock()
@@ -155,21 +220,28 @@ func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Respo
 		if s.playing && s.reader == nil {
 			s.reader = reader
 			s.fan.play(reader, s.trackIndexes())
+			s.logReading()
 		}
 	}
 	conn.afterResponse.Store(&start)
-	cs.play = s
-	s.log.Info("is reading", "path", s.grant.Path(), "transport", ctx.Session.Transport().Protocol.String(),
-		"user", s.grant.Identity().User)
 	return &base.Response{StatusCode: base.StatusOK}, nil
+}
+
+func (s *session) logReading() {
+	s.log.Info("is reading", "path", s.grant.Path(), "transport", s.ss.Transport().Protocol.String(),
+		"user", s.grant.Identity().User)
 }
 
 // newReader makes what the fan-out writes to. s.mu is held.
 func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
 	medias := s.ss.Medias()
 	for _, m := range medias {
-		if th := s.places[m]; th.InterleavedIDs == nil && th.ClientPorts == nil {
+		th := s.places[m]
+		if th.InterleavedIDs == nil && th.ClientPorts == nil {
 			return nil, errUnsupportedTransport
+		}
+		if th.InterleavedIDs != nil && th.InterleavedIDs[1] > maxChannel {
+			return nil, errors.New("more media sections than channels")
 		}
 	}
 	if s.ss.Transport().Protocol == gortsplib.ProtocolTCP {
@@ -246,9 +318,14 @@ func (sv *server) OnResponse(c *gortsplib.ServerConn, res *base.Response) {
 	if !ok {
 		return
 	}
-	setup, play := cs.setup, cs.play
-	cs.setup, cs.play = nil, nil
+	setup, play, record := cs.setup, cs.play, cs.record
+	cs.setup, cs.play, cs.record = nil, nil, nil
+	if cs.held != nil {
+		cs.held.setups.RUnlock()
+		cs.held = nil
+	}
 	if res.StatusCode != base.StatusOK {
+		cs.abandon(play, record)
 		return
 	}
 	if setup != nil {
@@ -256,6 +333,19 @@ func (sv *server) OnResponse(c *gortsplib.ServerConn, res *base.Response) {
 	}
 	if play != nil {
 		play.rtpInfo(res)
+	}
+}
+
+// abandon closes a session that the library failed to start: with UDP it would
+// stay, publishing or reading, although its connection is closed.
+func (cs *connState) abandon(sessions ...*session) {
+	if c, ok := cs.c.NetConn().(*tcpConn); ok {
+		c.afterResponse.Store(nil)
+	}
+	for _, s := range sessions {
+		if s != nil {
+			s.ss.Close()
+		}
 	}
 }
 
@@ -275,6 +365,9 @@ func (s *session) placed(res *base.Response) {
 // rtpInfo replaces the RTP-Info header of the library, which has not seen our
 // packets.
 func (s *session) rtpInfo(res *base.Response) {
+	if !s.bypass {
+		return
+	}
 	var old headers.RTPInfo
 	if old.Unmarshal(res.Header["RTP-Info"]) != nil {
 		return

@@ -105,7 +105,7 @@ type Server struct {
 	WriteQueueSize int
 
 	// UDPMaxPayloadSize bounds UDP payloads, in bytes; RTP packets that do not
-	// fit are split again. Default 1452, at most 1472.
+	// fit are split again. Default 1452, at least 300, at most 1472.
 	UDPMaxPayloadSize int
 
 	// UDPReadBufferSize is the size of the UDP receive buffers, in bytes.
@@ -125,6 +125,10 @@ type PathOptions struct {
 
 // idleTimeout is after how long without keep-alive a session is over.
 const idleTimeout = 60 * time.Second
+
+// minPacketSize is the smallest payload size that every codec can be split to,
+// with SRTP, bytes.
+const minPacketSize = 300
 
 // maxPacketSize is the largest UDP payload of IPv4 over Ethernet, bytes.
 const maxPacketSize = 1472
@@ -185,8 +189,8 @@ func (s *Server) withDefaults() Server {
 
 func (s *Server) validate() error {
 	switch {
-	case s.UDPMaxPayloadSize < 100 || s.UDPMaxPayloadSize > maxPacketSize:
-		return fmt.Errorf("UDP payload size %d: must be between 100 and %d", s.UDPMaxPayloadSize, maxPacketSize)
+	case s.UDPMaxPayloadSize < minPacketSize || s.UDPMaxPayloadSize > maxPacketSize:
+		return fmt.Errorf("UDP payload size %d: must be between %d and %d", s.UDPMaxPayloadSize, minPacketSize, maxPacketSize)
 	case s.WriteQueueSize < 1 || s.WriteQueueSize > 1<<16 || s.WriteQueueSize&(s.WriteQueueSize-1) != 0:
 		return fmt.Errorf("write queue size %d: must be a power of two between 1 and 65536", s.WriteQueueSize)
 	case s.TLS == nil && (s.CertFile == "") != (s.KeyFile == ""):
@@ -240,13 +244,13 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	sv := &server{
 		ctx: ctx, cfg: &cfg, host: h, log: h.Log(), secure: s.secure(),
 		pool: egress.NewPool(0), fans: map[*router.Stream]*fan{},
 	}
 	defer sv.pool.Close()
 	defer sv.wg.Wait()
+	defer cancel()
 
 	g, err := sv.signalling()
 	if err != nil {
@@ -389,27 +393,35 @@ func listenPair(rtpAddr, rtcpAddr string) (rtp, rtcp *net.UDPConn, err error) {
 }
 
 func openPair(a, b *net.UDPAddr) (rtp, rtcp *net.UDPConn, err error) {
-	if rtp, err = net.ListenUDP("udp", a); err != nil {
+	if rtp, err = listenUDP(a); err != nil {
 		return nil, nil, err
 	}
-	if rtcp, err = net.ListenUDP("udp", b); err != nil {
+	if rtcp, err = listenUDP(b); err != nil {
 		_ = rtp.Close()
 		return nil, nil, err
 	}
 	return rtp, rtcp, nil
 }
 
+// listenUDP takes 0.0.0.0 literally: without IPv6.
+func listenUDP(a *net.UDPAddr) (*net.UDPConn, error) {
+	if a.IP.To4() != nil {
+		return net.ListenUDP("udp4", a)
+	}
+	return net.ListenUDP("udp", a)
+}
+
 // listenAnyPair tries pairs that the system suggests.
 func listenAnyPair(a, b *net.UDPAddr) (rtp, rtcp *net.UDPConn, err error) {
 	for range 100 {
-		if rtp, err = net.ListenUDP("udp", a); err != nil {
+		if rtp, err = listenUDP(a); err != nil {
 			return nil, nil, err
 		}
 		port := rtp.LocalAddr().(*net.UDPAddr).Port
 		if port%2 == 0 && port < 65535 {
 			b2 := *b
 			b2.Port = port + 1
-			if rtcp, err = net.ListenUDP("udp", &b2); err == nil {
+			if rtcp, err = listenUDP(&b2); err == nil {
 				return rtp, rtcp, nil
 			}
 		}

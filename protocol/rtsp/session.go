@@ -119,6 +119,7 @@ func (sv *server) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) 
 		att.Close()
 	}
 	s.remove()
+	s.warn.add("reader was too slow: packets were discarded", "", s.bypassed().Discarded)
 	s.warn.close()
 	s.log.Info("session closed", "path", path, "state", state, "reason", why)
 }
@@ -157,16 +158,6 @@ func (s *session) bypassedLocked() egress.Stats {
 		st.Discarded += now.Discarded
 	}
 	return st
-}
-
-// bypassedTCPBytes is what our own writer sent through a connection.
-func (s *session) bypassedTCPBytes(c *gortsplib.ServerConn) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.reader.(*egress.TCPReader); !ok || len(s.ss.Conns()) == 0 || s.ss.Conns()[0] != c {
-		return 0
-	}
-	return s.bypassedLocked().Bytes
 }
 
 // Info implements router.Session.
@@ -270,6 +261,9 @@ type warning struct {
 }
 
 func (w *warnings) add(what, detail string, n uint64) {
+	if n == 0 {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.counts == nil {

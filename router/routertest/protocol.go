@@ -132,11 +132,11 @@ func testClients(t *testing.T, config func() router.Config) {
 			continue
 		}
 		for _, hello := range []string{"", "\r\n\r\n", "GET\x00\xff\r\n\r\n", "\x16\x03\x01\xff\xff\x01", string(make([]byte, 1<<14))} {
-			conn, err := net.DialTimeout("tcp", a.String(), patience)
+			conn, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", a.String())
 			if err != nil {
 				t.Fatalf("after nonsense of another client: %v", err)
 			}
-			defer func() { _ = conn.Close() }()
+			t.Cleanup(func() { _ = conn.Close() })
 			_ = conn.SetDeadline(time.Now().Add(patience))
 			_, _ = conn.Write([]byte(hello)) // it may hang up on us
 		}

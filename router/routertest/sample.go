@@ -3,12 +3,9 @@ package routertest
 import "github.com/org/mtx/router/media"
 
 // Parameter sets of an H264 stream of 1920x1080, baseline profile.
-var (
-	sampleSPS = [...]byte{
-		0x67, 0x42, 0xc0, 0x28, 0xd9, 0x00, 0x78, 0x02, 0x27, 0xe5, 0x84, 0x00, 0x00, 0x03, 0x00, 0x04,
-		0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc9, 0x20,
-	}
-	samplePPS = [...]byte{0x08}
+const (
+	sampleSPS = "\x67\x42\xc0\x28\xd9\x00\x78\x02\x27\xe5\x84\x00\x00\x03\x00\x04\x00\x00\x03\x00\xf0\x3c\x60\xc9\x20"
+	samplePPS = "\x68\x08"
 )
 
 // samplesPerKey is the distance of key frames in units of the sample video.
@@ -29,8 +26,7 @@ func SampleUnit(track, n int) *media.Unit {
 	}
 	u := &media.Unit{PTS: int64(n) * 3000}
 	if n%samplesPerKey == 0 {
-		pps := append([]byte{0x68}, samplePPS[:]...)
-		u.Payload = [][]byte{append([]byte(nil), sampleSPS[:]...), pps, {0x65, 0x88, 0x84, 0x00, byte(n)}}
+		u.Payload = [][]byte{[]byte(sampleSPS), []byte(samplePPS), {0x65, 0x88, 0x84, 0x00, byte(n)}}
 	} else {
 		u.Payload = [][]byte{{0x41, 0x9a, 0x24, 0x00, byte(n)}}
 	}

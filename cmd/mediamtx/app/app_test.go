@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -99,7 +100,15 @@ func TestRunAndStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.Close()
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write([]byte("OPTIONS rtsp://localhost/cam RTSP/1.0\r\nCSeq: 7\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 15)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "RTSP/1.0 200 OK" {
+		t.Errorf("the server answers %q (%v)", answer, err)
+	}
 	if code := in.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -167,6 +176,19 @@ func TestReloadRollsBack(t *testing.T) {
 	until(t, "rollback", in.out, func() bool { return len(in.router.ProtocolAddrs("rtsp")) > 0 })
 	if p := in.router.Config().Paths; len(p) != 1 || p[0].Name != "one" {
 		t.Errorf("paths: %v", p)
+	}
+}
+
+// The addresses of the file and of the environment cannot be used, that of the
+// flag can.
+func TestFlagsWin(t *testing.T) {
+	t.Parallel()
+	in := start(t, "rtspAddress: 192.0.2.1:1\nrtspTransports: [udp, multicast]\n", Options{
+		Env:  []string{"MTX_RTSPADDRESS=192.0.2.1:2"},
+		Args: []string{"--rtsp-address", "127.0.0.1:0", "--rtsp-transports", "tcp"},
+	})
+	if code := in.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

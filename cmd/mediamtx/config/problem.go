@@ -11,6 +11,10 @@ import (
 // maxProblems is how many problems are reported at once.
 const maxProblems = 5
 
+// maxProblemSize bounds the text of a problem, in bytes: names in files can be
+// long.
+const maxProblemSize = 800
+
 // sep joins the parts of a key. No name of a path can hold it.
 const sep = "\x00"
 
@@ -96,7 +100,7 @@ func (e *Error) Error() string {
 type problems []problem
 
 func (l *problems) add(at origin, format string, a ...any) {
-	*l = append(*l, problem{at, fmt.Sprintf(format, a...)})
+	*l = append(*l, problem{at, shorten(fmt.Sprintf(format, a...), maxProblemSize)})
 }
 
 // err returns the problems sorted by place, without repetitions.
@@ -118,15 +122,19 @@ func (l problems) err() error {
 
 // quote prints a value inside a message: short, on one line.
 func quote(s string) string {
-	const most = 100
-	if len(s) > most {
-		cut := most
-		for cut > 0 && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = s[:cut] + "..."
+	return strconv.Quote(shorten(s, 100))
+}
+
+// shorten cuts a text at the end of a character.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return strconv.Quote(s)
+	cut := most
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "..."
 }
 
 // redactURL removes user, password and query from something that should be a
