@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 )
 
@@ -65,7 +66,7 @@ func (r *Router) edit(ctx context.Context, f func(Config) (Config, error)) (Chan
 	}
 	r.syncPaths(next)
 	if !ch.Empty() {
-		r.log.Info("configuration applied", "changes", ch)
+		r.log.Info("configuration applied", slog.Any("changes", ch))
 	}
 	hooks := *r.hooks.Load()
 	r.events.push(&r.tasks, func() {

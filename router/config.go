@@ -24,7 +24,8 @@ type Config struct {
 	// Protocols are started in order.
 	Protocols []Protocol
 
-	// Auth decides who may do what. Nil allows everything.
+	// Auth decides who may do what. Nil allows everything. If it has a method
+	// Validate() error, the configuration is refused when that fails.
 	Auth Authenticator
 
 	// AuthPause bounds the random pause before a client with wrong credentials
@@ -211,6 +212,11 @@ func compile(c *Config) (*compiled, error) {
 			bad("protocol %q: there are two of this name", p.Name())
 		}
 		protocols[p.Name()] = true
+	}
+	if v, ok := c.Auth.(interface{ Validate() error }); ok && !isNil(c.Auth) {
+		if err := v.Validate(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if c.QueueSize < 0 || c.QueueSize > maxQueueSize {
 		bad("queue size %d: must be between 0 and %d", c.QueueSize, maxQueueSize)

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -21,6 +22,31 @@ type Changes struct {
 func (c Changes) Empty() bool {
 	return !c.Auth && len(c.ProtocolsStarted)+len(c.ProtocolsStopped)+len(c.ProtocolsUpdated)+
 		len(c.PathsAdded)+len(c.PathsRemoved)+len(c.PathsUpdated)+len(c.PathsRestarted) == 0
+}
+
+// LogValue implements slog.LogValuer: only what changed is shown.
+func (c Changes) LogValue() slog.Value {
+	var attrs []slog.Attr
+	for _, l := range []struct {
+		key   string
+		names []string
+	}{
+		{"protocolsStopped", c.ProtocolsStopped},
+		{"protocolsStarted", c.ProtocolsStarted},
+		{"protocolsUpdated", c.ProtocolsUpdated},
+		{"pathsAdded", c.PathsAdded},
+		{"pathsRemoved", c.PathsRemoved},
+		{"pathsUpdated", c.PathsUpdated},
+		{"pathsRestarted", c.PathsRestarted},
+	} {
+		if len(l.names) > 0 {
+			attrs = append(attrs, slog.Any(l.key, l.names))
+		}
+	}
+	if c.Auth {
+		attrs = append(attrs, slog.Bool("auth", true))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // Diff tells what a change of configuration disturbs. It is a pure function, so

@@ -179,13 +179,29 @@ func (r *Router) closeLocked() {
 // Config returns a copy of the configuration in force.
 func (r *Router) Config() Config { return r.cfg.Load().clone() }
 
-// Publish lets the embedding program publish, without authentication.
-func (r *Router) Publish(ctx context.Context, path string, tracks []media.Track) (*Publisher, error) {
+// Done is closed when the router ends: because a protocol failed, or because of
+// Close. Programs that use Start in place of Run wait for it.
+func (r *Router) Done() <-chan struct{} { return r.ctx.Done() }
+
+// Err tells why the router ended: the error of a protocol, or [ErrClosed]. It is
+// nil until Done is closed.
+func (r *Router) Err() error { return context.Cause(r.ctx) }
+
+// Publish lets the embedding program publish, without authentication. At most
+// one PublishOptions may be given; it is needed to publish RTP.
+func (r *Router) Publish(ctx context.Context, path string, tracks []media.Track, opts ...PublishOptions) (*Publisher, error) {
 	g, err := r.trust(ActionPublish, path)
 	if err != nil {
 		return nil, err
 	}
-	return g.Publish(ctx, tracks, PublishOptions{Peer: Peer{Type: "program"}})
+	var o PublishOptions
+	if len(opts) > 0 {
+		o = opts[0]
+	}
+	if o.Peer.Type == "" {
+		o.Peer.Type = "program"
+	}
+	return g.Publish(ctx, tracks, o)
 }
 
 // Read lets the embedding program read, without authentication. It waits for

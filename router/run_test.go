@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -147,4 +148,37 @@ func TestServeListenerEndsWithItsListener(t *testing.T) {
 	wantDone(t, connected)
 	_ = ln.Close()
 	wantErr(t, receive(t, ended), net.ErrClosed)
+}
+
+func TestDoneTellsWhyTheRouterEnded(t *testing.T) {
+	t.Parallel()
+	r, err := router.New(router.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r.Err() != nil {
+		t.Fatal("a running router has an error")
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-r.Done()
+	if !errors.Is(r.Err(), router.ErrClosed) {
+		t.Fatalf("got %v", r.Err())
+	}
+}
+
+type badAuth struct{ router.AuthenticatorFunc }
+
+func (badAuth) Validate() error { return errors.New("user 3: empty name") }
+
+func TestInvalidAuthenticatorIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := router.New(router.Config{Auth: badAuth{}})
+	if err == nil || !strings.Contains(err.Error(), "user 3") {
+		t.Fatalf("got %v", err)
+	}
 }

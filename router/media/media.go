@@ -85,7 +85,8 @@ type Unit struct {
 
 	// RandomAccess tells that decoding can start here: a key frame of video,
 	// any unit of audio and data. The stream fills it in for units that have a
-	// payload; who writes RTP packets must set it.
+	// payload; who writes RTP packets must set it, on the first part if the access
+	// unit comes in parts (see More).
 	RandomAccess bool
 
 	// More tells that the access unit goes on in the next unit of the track,
