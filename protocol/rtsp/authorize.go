@@ -1,6 +1,7 @@
 package rtsp
 
 import (
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/netip"
@@ -48,16 +49,15 @@ func (cs *connState) authorize(action router.Action, req *base.Request, sessionI
 
 // credentials are taken from the Authorization header, otherwise from the query.
 func (cs *connState) credentials(ar *router.AccessRequest, req *base.Request) {
+	if user, pass, ok := basicAuth(req); ok && slices.Contains(cs.sv.cfg.AuthMethods, Basic) {
+		ar.User, ar.Pass = user, pass
+		return
+	}
 	var h headers.Authorization
 	if len(req.Header["Authorization"]) != 0 && h.Unmarshal(req.Header["Authorization"]) == nil {
-		ar.User = h.Username
-		switch {
-		case h.Method == headers.AuthMethodBasic && slices.Contains(cs.sv.cfg.AuthMethods, Basic):
-			ar.Pass = h.BasicPass
-		case h.Method == headers.AuthMethodDigest && slices.Contains(cs.sv.cfg.AuthMethods, Digest):
+		if h.Method == headers.AuthMethodDigest && slices.Contains(cs.sv.cfg.AuthMethods, Digest) {
+			ar.User = h.Username
 			ar.Verify = func(user, pass string) bool { return cs.c.VerifyCredentials(req, user, pass) }
-		default:
-			ar.User = ""
 		}
 		return
 	}
@@ -69,6 +69,20 @@ func (cs *connState) credentials(ar *router.AccessRequest, req *base.Request) {
 	if ar.Token = q.Get("jwt"); ar.Token == "" {
 		ar.Token = q.Get("token")
 	}
+}
+
+// basicAuth parses Basic credentials (RFC 7617). The library refuses passwords
+// that contain a colon.
+func basicAuth(req *base.Request) (user, pass string, ok bool) {
+	v := req.Header["Authorization"]
+	if len(v) != 1 || len(v[0]) < len("Basic ") || !strings.EqualFold(v[0][:len("Basic ")], "Basic ") {
+		return "", "", false
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(v[0][len("Basic "):]))
+	if err != nil {
+		return "", "", false
+	}
+	return strings.Cut(string(b), ":")
 }
 
 func addrOf(a net.Addr) netip.Addr {

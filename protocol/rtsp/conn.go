@@ -70,13 +70,10 @@ func (l *listener) prepare(c net.Conn) net.Conn {
 	if l.sv.secure {
 		return c
 	}
-	t := &tcpConn{Conn: c}
-	t.out = egress.NewTCPConn(c, egress.TCPOptions{
+	return &tcpConn{Conn: c, out: egress.NewTCPConn(c, egress.TCPOptions{
 		QueueBytes:   l.sv.cfg.WriteQueueSize * l.sv.cfg.UDPMaxPayloadSize,
 		WriteTimeout: l.sv.cfg.WriteTimeout,
-		OnError:      func(err error) { t.failure.Store(&err) },
-	})
-	return t
+	})}
 }
 
 // tcpConn is a plain connection. The library writes RTSP messages to it, the
@@ -84,8 +81,7 @@ func (l *listener) prepare(c net.Conn) net.Conn {
 type tcpConn struct {
 	net.Conn
 	intake
-	out     *egress.TCPConn
-	failure atomic.Pointer[error] // of writing
+	out *egress.TCPConn
 
 	// afterResponse runs once, when the next RTSP response has been written.
 	afterResponse atomic.Pointer[func()]
@@ -274,8 +270,9 @@ func (cs *connState) reason(err error) string {
 		return "no request came in time"
 	}
 	if c, ok := cs.c.NetConn().(*tcpConn); ok {
-		if failure := c.failure.Load(); failure != nil {
-			err = *failure
+		// the library only knows that somebody closed the connection
+		if _, failure := c.out.Write(nil); errors.Is(failure, egress.ErrWriteTimeout) {
+			err = failure
 		}
 	}
 	return reason(cs.sv.ctx, err)

@@ -144,7 +144,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("the server moved from %s to %s", addr, got)
 	}
 	until(t, "message", in.out, func() bool {
-		return strings.Contains(in.out.String(), " INF configuration reloaded pathsAdded=two pathsRemoved=one\n")
+		return strings.Contains(in.out.String(), " INF configuration applied changes.pathsAdded=two changes.pathsRemoved=one\n")
 	})
 
 	writeFile(t, in.file, localServer+"rtspAddress: zz\npaths:\n  three:\n")

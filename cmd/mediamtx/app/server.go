@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -83,6 +84,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.Router != nil {
 		s.Router(r)
 	}
+	debug.FreeOSMemory() // what parsing a large file took is not needed again
 	return s.serve(ctx, r, log, info.File)
 }
 
@@ -167,28 +169,10 @@ func (s *server) reload(ctx context.Context, r *mtx.Router, log *slog.Logger, fi
 		log.Error("logging stays as it was", "error", err)
 	}
 	s.warn(log, doc, info)
-	log.Info("configuration reloaded", changesAttrs(changes)...)
-}
-
-// changesAttrs lists what a reload did, without what it did not.
-func changesAttrs(c mtx.Changes) []any {
-	var out []any
-	add := func(key string, names []string) {
-		if len(names) > 0 {
-			out = append(out, key, strings.Join(names, ","))
-		}
+	if changes.Empty() { // otherwise the router tells what changed
+		log.Info("configuration reloaded, nothing to change")
 	}
-	add("protocolsStopped", c.ProtocolsStopped)
-	add("protocolsStarted", c.ProtocolsStarted)
-	add("protocolsUpdated", c.ProtocolsUpdated)
-	add("pathsAdded", c.PathsAdded)
-	add("pathsRemoved", c.PathsRemoved)
-	add("pathsUpdated", c.PathsUpdated)
-	add("pathsRestarted", c.PathsRestarted)
-	if c.Auth {
-		out = append(out, "auth", "changed")
-	}
-	return out
+	debug.FreeOSMemory()
 }
 
 // logOptionsOf returns what a document says about logging.
