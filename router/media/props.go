@@ -276,7 +276,7 @@ func aacChannelCount(asc *mpeg4audio.AudioSpecificConfig) int {
 		return 8
 	}
 	// Configurations made by hand may only have the older field.
-	return asc.ChannelCount
+	return asc.ChannelCount //nolint:staticcheck // see above
 }
 
 // latmAudioConfig returns the configuration of the first layer, or nil.

@@ -39,7 +39,8 @@ func parseVP9KeyFrame(frame []byte) (VP9, bool) {
 	if profile == 3 && r.bits(1) != 0 { // reserved_zero
 		return VP9{}, false
 	}
-	if r.bits(1) != 0 || r.bits(1) != 0 { // show_existing_frame, not a key frame
+	shown, delta := r.bits(1) != 0, r.bits(1) != 0 // show_existing_frame, frame_type
+	if shown || delta {
 		return VP9{}, false
 	}
 	r.bits(2) // show_frame, error_resilient_mode

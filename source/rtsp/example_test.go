@@ -4,16 +4,16 @@ import (
 	"fmt"
 
 	"github.com/org/mtx/router"
-	"github.com/org/mtx/source/rtsp"
+	srcrtsp "github.com/org/mtx/source/rtsp"
 )
 
 func Example() {
 	_, err := router.New(router.Config{
 		Paths: []router.PathConfig{{
 			Name: "cam",
-			Source: rtsp.Source{
+			Source: srcrtsp.Source{
 				URL:       "rtsp://admin:password@192.168.1.10/stream1",
-				Transport: rtsp.TCP,
+				Transport: srcrtsp.TCP,
 			},
 			OnDemand: router.OnDemand{Enabled: true},
 		}},
@@ -23,7 +23,7 @@ func Example() {
 }
 
 func ExampleSource_Validate() {
-	s := rtsp.Source{URL: "rtsp://host/stream", RangeType: "npt", RangeStart: "noon"}
+	s := srcrtsp.Source{URL: "rtsp://host/stream", RangeType: "npt", RangeStart: "noon"}
 	fmt.Println(s.Validate())
 	// Output: start of the range "noon": with the range type "npt" it must be a duration such as 1m30s
 }

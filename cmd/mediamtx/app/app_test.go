@@ -113,7 +113,7 @@ func TestRunAndStop(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{
-		" INF mediamtx ", " INF configuration loaded file=", "WAR " + in.file + ":3: protocols is deprecated, use rtspTransports\n",
+		" INF mediamtx version=", " INF configuration loaded file=", "WAR " + in.file + ":3: protocols is deprecated, use rtspTransports\n",
 		" WAR not yet in force key=srtAddress\n", " INF shutting down\n",
 	} {
 		if strings.Count(in.out.String(), want) != 1 {

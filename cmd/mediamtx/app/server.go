@@ -117,7 +117,7 @@ func (s *server) serve(ctx context.Context, r *mtx.Router, log *slog.Logger, fil
 
 // announce says what was loaded.
 func (s *server) announce(log *slog.Logger, doc *config.Document, info *config.Info) {
-	log.Info("mediamtx " + Version())
+	log.Info("mediamtx", "version", Version())
 	if info.File == "" {
 		log.Info("no configuration file was found, so any path can be published and read")
 	} else {
@@ -128,7 +128,7 @@ func (s *server) announce(log *slog.Logger, doc *config.Document, info *config.I
 
 func (s *server) warn(log *slog.Logger, doc *config.Document, info *config.Info) {
 	for _, w := range info.Warnings {
-		log.Warn(w)
+		log.Warn(w) //nolint:sloglint // a whole sentence
 	}
 	for _, k := range doc.NotInForce() {
 		log.Warn("not yet in force", "key", k)

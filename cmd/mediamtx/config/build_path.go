@@ -43,10 +43,10 @@ func (d *Document) buildPath(p *Path) router.PathConfig {
 
 // buildSource returns nil if the path waits for publishers.
 func (d *Document) buildSource(p *Path) router.Source {
-	switch {
-	case p.Source == sourcePublisher:
+	switch p.Source {
+	case sourcePublisher:
 		return nil
-	case p.Source == sourceRedirect:
+	case sourceRedirect:
 		return redirect.Source{URL: p.SourceRedirect}
 	}
 	f := sourceFamily(p.Source)

@@ -144,12 +144,12 @@ func resolveEnv(t reflect.Type, at keyPath, rest string) *envTarget {
 // stands for.
 func envKey(t reflect.Type, at keyPath, upper string) (string, reflect.Type) {
 	for _, f := range schemaOf(t).fields {
-		if strings.ToUpper(f.key) == upper {
+		if strings.ToUpper(f.key) == upper { //nolint:gocritic // variables in lower case are other ones
 			return f.key, f.typ
 		}
 	}
 	for _, k := range deprecatedIn(at) {
-		if strings.ToUpper(k.key) == upper {
+		if strings.ToUpper(k.key) == upper { //nolint:gocritic // see above
 			return k.key, k.typ
 		}
 	}

@@ -49,7 +49,7 @@ func TestLoadSearches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, any := d.Paths["all_others"]; !any || info.File != "" {
+	if _, open := d.Paths["all_others"]; !open || info.File != "" {
 		t.Errorf("without a file: %v, file %q", d.Paths, info.File)
 	}
 	for _, f := range []string{"mediamtx.yml", "rtsp-simple-server.yml"} {

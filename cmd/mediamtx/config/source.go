@@ -176,10 +176,9 @@ func checkICEServer(s string) error {
 	switch scheme {
 	case "stun", "stuns", "turn", "turns":
 		if rest != "" && !strings.ContainsAny(rest, "/@ ") {
-			if _, port, err := net.SplitHostPort(rest); err != nil {
-				return nil // the default port
-			} else if _, ok := parsePort(port); ok {
-				return nil
+			_, port, err := net.SplitHostPort(rest)
+			if _, ok := parsePort(port); ok || err != nil { // no port: the default one
+				return nil //nolint:nilerr // see above
 			}
 		}
 	}

@@ -143,11 +143,11 @@ func (v *validator) consistency(at keyPath, p *Path) {
 	if p.AlwaysAvailable && len(p.AlwaysAvailableTracks) == 0 && p.AlwaysAvailableFile == "" {
 		fail("alwaysAvailable", "yes", "alwaysAvailableTracks or alwaysAvailableFile must be set too")
 	}
-	v.rangeStart(at, p, fail)
+	v.rangeStart(p, fail)
 	v.legacyCredentials(at, p)
 }
 
-func (v *validator) rangeStart(at keyPath, p *Path, fail func(k, value, msg string)) {
+func (v *validator) rangeStart(p *Path, fail func(k, value, msg string)) {
 	switch p.RTSPRangeType {
 	case "":
 		return

@@ -131,8 +131,8 @@ func (w *watcher) follow() error {
 	for range maxLinks {
 		want[filepath.Dir(path)] = true
 		// The folder itself may be a link, as "..data" of Kubernetes is.
-		if real, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil && real != filepath.Dir(path) {
-			want[real] = true
+		if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil && dir != filepath.Dir(path) {
+			want[dir] = true
 		}
 		next, err := os.Readlink(path)
 		if err != nil {

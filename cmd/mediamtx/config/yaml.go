@@ -219,7 +219,7 @@ func (r *yamlReader) mapping(values []*ast.MappingValueNode, p keyPath) any {
 }
 
 func (r *yamlReader) key(n ast.MapKeyNode) (string, bool) {
-	key := ""
+	var key string
 	switch n := n.(type) {
 	case *ast.StringNode:
 		key = n.Value

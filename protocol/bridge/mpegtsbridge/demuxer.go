@@ -144,10 +144,10 @@ func (d *Demuxer) run(last bool) {
 }
 
 func (d *Demuxer) packet(p packet) {
-	switch {
-	case p.pid == 0:
+	switch p.pid {
+	case 0:
 		d.pat.push(p, d.takePAT)
-	case p.pid == d.pmtPID:
+	case d.pmtPID:
 		d.pmt.push(p, d.takePMT)
 	default:
 		s := d.streams[p.pid]

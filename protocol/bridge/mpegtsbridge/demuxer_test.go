@@ -78,7 +78,7 @@ var (
 	ac3Frame  = append([]byte{0x0b, 0x77, 0, 0, 0x14, 0x40, 0x43, 0xe1}, make([]byte, 768-8)...)
 	mp3Frame  = append([]byte{0xff, 0xfb, 0x90, 0x64}, make([]byte, 417-4)...)
 	aacConfig = mpeg4audio.AudioSpecificConfig{
-		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 44100, ChannelConfig: 2, ChannelCount: 2,
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 44100, ChannelConfig: 2, ChannelCount: 2, //nolint:staticcheck // the parser fills both
 	}
 )
 
@@ -90,7 +90,7 @@ func latmElement(t testing.TB) []byte {
 			Programs: []*mpeg4audio.StreamMuxConfigProgram{{
 				Layers: []*mpeg4audio.StreamMuxConfigLayer{{
 					AudioSpecificConfig: &mpeg4audio.AudioSpecificConfig{
-						Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 32000, ChannelConfig: 2, ChannelCount: 2,
+						Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 32000, ChannelConfig: 2, ChannelCount: 2, //nolint:staticcheck // the parser fills both
 					},
 					LatmBufferFullness: 255,
 				}},
@@ -411,7 +411,7 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(ca.name, func(t *testing.T) {
 			t.Parallel()
-			stream := mux(t, ca.codec, func(w *mpegts.Writer, track *mpegts.Track) {
+			stream := mux(t, ca.codec, func(w *mpegts.Writer, _ *mpegts.Track) {
 				if _, err := w.WriteTables(); err != nil {
 					t.Fatal(err)
 				}

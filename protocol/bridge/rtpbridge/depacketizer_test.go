@@ -109,7 +109,7 @@ func TestHeldPacketsAreBounded(t *testing.T) {
 	n := 0
 	for ; err == nil && n < 2*maxHeldPackets; n++ {
 		// fragments without content that never end
-		_, err = d.Depacketize(packet(uint16(n), 0, false, 0x7c, byte(0x80*boolByte(n == 0))|5))
+		_, err = d.Depacketize(packet(uint16(n), 0, false, 0x7c, 0x80*boolByte(n == 0)|5))
 	}
 	if err == nil || n > maxHeldPackets+2 {
 		t.Errorf("%d packets are held, error %v", n, err)

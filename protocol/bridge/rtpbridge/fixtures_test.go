@@ -79,7 +79,7 @@ type codecCase struct {
 var codecCases = sync.OnceValue(makeCodecCases)
 
 func makeCodecCases() []codecCase {
-	aac := &mpeg4audio.AudioSpecificConfig{Type: 2, SampleRate: 48000, ChannelConfig: 2, ChannelCount: 2}
+	aac := &mpeg4audio.AudioSpecificConfig{Type: 2, SampleRate: 48000, ChannelConfig: 2}
 	latm := &mpeg4audio.StreamMuxConfig{}
 	if err := latm.Unmarshal([]byte{0x40, 0x00, 0x26, 0x20, 0x3f, 0xc0}); err != nil {
 		panic(err)

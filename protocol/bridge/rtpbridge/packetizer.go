@@ -124,8 +124,8 @@ func NewPacketizer(o PacketizerOptions) (*Packetizer, error) {
 	p := &Packetizer{
 		ssrc: o.SSRC, format: o.Format, maxSize: o.MaxSize,
 		rate: int64(rate), codecRate: int64(codecRate), codec: o.Track.Codec,
-		seq:  uint16(rand.Uint32()), //nolint:gosec // only has to differ
-		time: rand.Uint32(),         //nolint:gosec // only has to differ
+		seq:  uint16(rand.Uint32()),
+		time: rand.Uint32(),
 	}
 	if d, ok := o.Origin.(*Depacketizer); ok && d != nil {
 		p.origin = d.Format()

@@ -154,7 +154,7 @@ func TestExplain(t *testing.T) {
 				t.Errorf("%v shows a secret", e)
 			}
 		}
-		if again := c.Explain(got); again != got {
+		if again := c.Explain(got); !errors.Is(again, got) {
 			t.Errorf("explained twice: %v", again)
 		}
 	}

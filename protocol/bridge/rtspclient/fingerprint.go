@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// ErrFingerprint: the certificate of the server is not the expected one.
+// ErrFingerprint tells that the certificate of the server is not the expected one.
 var ErrFingerprint = errors.New("the fingerprint of the certificate is wrong")
 
 // ParseFingerprint reads the SHA-256 of a certificate: 64 hexadecimal digits, with

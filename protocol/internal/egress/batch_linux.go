@@ -212,7 +212,7 @@ func probeSendMode(s *UDPSocket) sendMode {
 // setSendBuffer goes beyond net.core.wmem_max where the process may.
 func setSendBuffer(s *UDPSocket, size int) {
 	var err error
-	s.rc.Control(func(fd uintptr) { //nolint:errcheck
+	s.rc.Control(func(fd uintptr) { //nolint:errcheck // best effort
 		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size)
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func Example() {
 	group.Send(m)
 
 	buf := make([]byte, 21)
-	io.ReadFull(client, buf) //nolint:errcheck
+	io.ReadFull(client, buf)
 	fmt.Printf("%q\n", buf)
 	// Output: "$\x02\x00\x06packet$\x02\x00\aanother"
 }

@@ -452,7 +452,7 @@ func TestBlockClasses(t *testing.T) {
 			if cap(b.Data) < size || len(b.Data) != 0 || len(b.Sizes) != 0 || b.Packets != 0 {
 				t.Errorf("size %d: cap %d len %d", size, cap(b.Data), len(b.Data))
 			}
-			if max := 4*size + 2048; cap(b.Data) > max {
+			if most := 4*size + 2048; cap(b.Data) > most {
 				t.Errorf("size %d: cap %d", size, cap(b.Data))
 			}
 			b.AppendPacket(make([]byte, 3000)) // grows small ones

@@ -27,5 +27,5 @@ func (b *Batch) sendPlain(s *UDPSocket) {
 			data = data[n:]
 		}
 	}
-	s.UDPConn.SetWriteDeadline(time.Time{}) //nolint:errcheck
+	s.UDPConn.SetWriteDeadline(time.Time{}) //nolint:errcheck // best effort
 }

@@ -479,11 +479,11 @@ func TestTCPControlMessages(t *testing.T) {
 	}
 }
 
-func TestTCPNoAllocations(t *testing.T) {
+func TestTCPNoAllocations(t *testing.T) { //nolint:paralleltest // measures the whole process
 	p := NewPool(1)
 	defer p.Close()
 	a, b := socketPair(t, "tcp")
-	go io.Copy(io.Discard, b) //nolint:errcheck
+	go io.Copy(io.Discard, b)
 	c := NewTCPConn(a, TCPOptions{})
 	defer c.Close()
 	if c.rc == nil {

@@ -179,7 +179,7 @@ func (c *TCPConn) fail(err error) {
 		c.q.clear()
 	}
 	go func() {
-		c.Conn.Close() //nolint:errcheck // err is what counts
+		c.Conn.Close()
 		if c.o.OnError != nil {
 			c.o.OnError(err)
 		}

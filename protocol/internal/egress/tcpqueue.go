@@ -179,13 +179,13 @@ func (c *TCPConn) writeWait(bufs [][]byte) (int, error) {
 // writeSome writes a part of p; unless wait is set only what is taken without waiting, where that can be told.
 func (c *TCPConn) writeSome(p []byte, wait bool) (int, error) {
 	if c.rc == nil {
-		c.Conn.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout)) //nolint:errcheck // a closed connection fails below
+		c.Conn.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
 		return c.Conn.Write(p[:min(len(p), drainBytes)])
 	}
 	c.out, c.outN, c.outErr = p, 0, nil
 	var err error
 	if wait {
-		c.Conn.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout)) //nolint:errcheck
+		c.Conn.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
 		err = c.rc.Write(c.writeAny)
 	} else {
 		err = c.rc.Control(c.writeNow)

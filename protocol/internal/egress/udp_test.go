@@ -396,10 +396,10 @@ func TestBatchScratch(t *testing.T) {
 	}
 }
 
-func TestUDPNoAllocations(t *testing.T) {
+func TestUDPNoAllocations(t *testing.T) { //nolint:paralleltest // measures the whole process
 	s := listenUDP(t, "udp4", "127.0.0.1:0")
 	x := newReceiver(t, "udp4", "127.0.0.1:0")
-	go io.Copy(io.Discard, x) //nolint:errcheck
+	go io.Copy(io.Discard, x)
 	p := NewPool(1)
 	defer p.Close()
 	blk := p.Get(0)
