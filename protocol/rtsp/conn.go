@@ -92,8 +92,7 @@ func (c *tcpConn) Read(p []byte) (int, error) { return c.read(c.Conn, p) }
 
 // Write implements net.Conn.
 func (c *tcpConn) Write(p []byte) (int, error) {
-	c.sending(p)
-	n, err := c.out.Write(p)
+	n, err := c.intake.write(p, c.out.Write)
 	if bytes.HasPrefix(p, []byte("RTSP/")) {
 		if f := c.afterResponse.Swap(nil); f != nil && err == nil {
 			(*f)()
@@ -148,8 +147,9 @@ type coalescer struct {
 func (c *coalescer) Read(p []byte) (int, error) { return c.read(c.Conn, p) }
 
 // Write implements net.Conn.
-func (c *coalescer) Write(p []byte) (int, error) {
-	c.sending(p)
+func (c *coalescer) Write(p []byte) (int, error) { return c.intake.write(p, c.join) }
+
+func (c *coalescer) join(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {

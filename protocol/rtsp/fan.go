@@ -177,11 +177,13 @@ func (f *fan) refreshDescription() {
 		}
 		switch c := tracks[i].Codec.(type) {
 		case *media.H264:
-			t.ref.Format.(*format.H264).SafeSetParams(c.SPS, c.PPS) //nolint:forcetypeassert // made from this codec
+			h := t.ref.Format.(*format.H264) //nolint:forcetypeassert // made from this codec
+			h.SPS, h.PPS = c.SPS, c.PPS
 		case *media.H265:
-			t.ref.Format.(*format.H265).SafeSetParams(c.VPS, c.SPS, c.PPS) //nolint:forcetypeassert // made from this codec
+			h := t.ref.Format.(*format.H265) //nolint:forcetypeassert // made from this codec
+			h.VPS, h.SPS, h.PPS = c.VPS, c.SPS, c.PPS
 		case *media.MPEG4Video:
-			t.ref.Format.(*format.MPEG4Video).SafeSetParams(c.Config) //nolint:forcetypeassert // made from this codec
+			t.ref.Format.(*format.MPEG4Video).Config = c.Config //nolint:forcetypeassert // made from this codec
 		}
 	}
 	for _, s := range f.streams {

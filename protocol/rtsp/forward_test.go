@@ -394,7 +394,7 @@ func TestForwardValidate(t *testing.T) {
 	}
 }
 
-func TestForwardConformance(t *testing.T) {
+func TestForwardConformance(t *testing.T) { //nolint:paralleltest // measures the whole process
 	f := (&forwardTarget{t: t}).start()
 	routertest.TestSink(t, func() router.Sink { return rtsp.Forward{URL: "rtsp://" + f.addr + "/p"} })
 }

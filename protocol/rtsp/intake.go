@@ -26,35 +26,86 @@ var (
 	errWSMessage = errors.New("WebSocket message is too large")
 )
 
-// intake bounds what a connection makes the library keep in memory.
+// intake stands between a connection and the library: it bounds what is kept in
+// memory, and hides what would make the library fail.
 type intake struct {
-	strange atomic.Int64 // bytes read before the first request
-	trusted atomic.Bool  // there was a request
+	trusted atomic.Bool // there was a request
 	ws      atomic.Pointer[wsGuard]
+
+	// of the goroutine that reads
+	strange int    // bytes read before the first request
+	head    []byte // the first four bytes
+	rest    []byte // read, not handed over
+	buf     []byte
 }
 
 // trust lifts the limit of the beginning.
 func (i *intake) trust() { i.trusted.Store(true) }
 
-// sending sees what is written: the answer that turns a connection into a
-// WebSocket.
-func (i *intake) sending(p []byte) {
-	const switching = "HTTP/1.1 101 "
-	if !i.trusted.Load() && len(p) > len(switching) && string(p[:len(switching)]) == switching {
-		i.ws.CompareAndSwap(nil, &wsGuard{})
+// switching is how the answer begins that turns a connection into a WebSocket.
+const switching = "HTTP/1.1 101 "
+
+// write calls f to write p. The library panics if the answer to a WebSocket
+// request cannot be written: then it has to learn it from the next Read.
+func (i *intake) write(p []byte, f func([]byte) (int, error)) (int, error) {
+	if len(p) < len(switching) || string(p[:len(switching)]) != switching || i.trusted.Load() {
+		return f(p)
 	}
+	i.ws.Store(&wsGuard{})
+	_, _ = f(p)
+	return len(p), nil
 }
 
 func (i *intake) read(c net.Conn, p []byte) (int, error) {
-	n, err := c.Read(p)
-	if !i.trusted.Load() && i.strange.Load() == 0 && string(p[:n]) == "POST" {
-		time.Sleep(postPause)
+	if len(i.head) == 4 && string(i.head) == "GET " && !i.trusted.Load() && i.ws.Load() == nil {
+		return i.readByte(c, p)
 	}
-	if !i.trusted.Load() && i.strange.Add(int64(n)) > maxStrange {
-		return 0, errStrange
+	var n int
+	var err error
+	if len(i.rest) > 0 {
+		n = copy(p, i.rest)
+		i.rest = i.rest[n:]
+	} else {
+		i.buf = nil
+		n, err = i.count(c.Read(p))
+	}
+	if k := 4 - len(i.head); k > 0 {
+		i.head = append(i.head, p[:min(k, n)]...)
+		if string(i.head) == "POST" {
+			time.Sleep(postPause)
+		}
 	}
 	if ws := i.ws.Load(); ws != nil && !ws.take(p[:n]) {
 		return 0, errWSMessage
+	}
+	return n, err
+}
+
+// readByte hands over an HTTP request byte by byte, so that the library, which
+// buffers, has nothing of what follows when it switches to WebSocket: it would
+// panic.
+func (i *intake) readByte(c net.Conn, p []byte) (int, error) {
+	if len(i.rest) == 0 {
+		if i.buf == nil {
+			i.buf = make([]byte, 1024)
+		}
+		n, err := i.count(c.Read(i.buf))
+		if n == 0 {
+			return 0, err
+		}
+		i.rest = i.buf[:n]
+	}
+	n := copy(p[:min(1, len(p))], i.rest)
+	i.rest = i.rest[n:]
+	return n, nil
+}
+
+// count applies the limit of the beginning.
+func (i *intake) count(n int, err error) (int, error) {
+	if !i.trusted.Load() {
+		if i.strange += n; i.strange > maxStrange {
+			return 0, errStrange
+		}
 	}
 	return n, err
 }

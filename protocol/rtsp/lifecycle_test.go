@@ -340,7 +340,7 @@ func TestStreamsComeAndGo(t *testing.T) {
 			if s := res.StatusCode; s != 200 && s != 400 && s != 404 {
 				t.Fatalf("status %d", s)
 			}
-			if res.StatusCode != 200 {
+			if res.StatusCode != base.StatusOK {
 				break
 			}
 		}

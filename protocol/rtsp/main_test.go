@@ -83,6 +83,14 @@ func (l *logBook) String() string {
 	return l.buf.String()
 }
 
+// take returns the log and forgets it.
+func (l *logBook) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.buf.Reset()
+	return l.buf.String()
+}
+
 func (l *logBook) count(s string) int { return strings.Count(l.String(), s) }
 
 // noPanic fails the test if a panic was logged.
@@ -107,7 +115,7 @@ var (
 
 func (m mode) client() *gortsplib.Client {
 	return &gortsplib.Client{
-		Protocol: &m.protocol, Tunnel: m.tunnel, TLSConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // self-signed
+		Protocol: &m.protocol, Tunnel: m.tunnel, TLSConfig: &tls.Config{InsecureSkipVerify: true},
 		OnDecodeError: func(error) {}, OnPacketsLost: func(uint64) {},
 		OnTransportSwitch: func(error) {},
 	}
@@ -347,10 +355,9 @@ func h264Frame(pt uint8, seq uint16, ts uint32, n, size int) []*rtp.Packet {
 	var out []*rtp.Packet
 	for i := range n {
 		payload := bytes.Repeat([]byte{byte(seq) + byte(i)}, size)
-		switch {
-		case n == 1:
+		if n == 1 {
 			payload[0] = 0x65
-		default:
+		} else {
 			payload[0], payload[1] = 0x7c, 0x05
 			if i == 0 {
 				payload[1] |= 0x80

@@ -28,7 +28,7 @@ func filled(size int, head ...byte) []byte {
 }
 
 var aacConfig = &mpeg4audio.AudioSpecificConfig{
-	Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2, ChannelCount: 2,
+	Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
 }
 
 // The program publishes payloads: readers get them packetized.
@@ -283,10 +283,10 @@ func transportStream(t *testing.T, units int) [][]byte {
 
 func TestDemuxMPEGTS(t *testing.T) {
 	t.Parallel()
-	ts := transportStream(t, 400)
 	for _, demux := range []bool{true, false} {
 		t.Run(fmt.Sprint(demux), func(t *testing.T) {
 			t.Parallel()
+			ts := transportStream(t, 400)
 			cfg := anyPath()
 			cfg.Paths[0].Extras = []any{PathOptions{DemuxMPEGTS: demux}}
 			g := newRig(t, cfg, plainServer())

@@ -362,24 +362,27 @@ func (s *session) placed(res *base.Response) {
 	s.places[medias[len(medias)-1]] = th
 }
 
+// maxHeader is how long a header may be that clients with our library accept,
+// bytes.
+const maxHeader = 2048
+
 // rtpInfo replaces the RTP-Info header of the library, which has not seen our
-// packets.
+// packets. The header is optional.
 func (s *session) rtpInfo(res *base.Response) {
-	if !s.bypass {
-		return
-	}
 	var old headers.RTPInfo
 	if old.Unmarshal(res.Header["RTP-Info"]) != nil {
 		return
 	}
 	medias := s.ss.Medias()
-	if len(old) != len(medias) {
-		return
-	}
-	for i, m := range medias {
-		if len(m.Formats) == 1 && len(s.fan.byMedia[m]) == 1 {
-			old[i].SequenceNumber, old[i].Timestamp = s.fan.position(s.fan.byMedia[m][0])
+	if s.bypass && len(old) == len(medias) {
+		for i, m := range medias {
+			if len(m.Formats) == 1 && len(s.fan.byMedia[m]) == 1 {
+				old[i].SequenceNumber, old[i].Timestamp = s.fan.position(s.fan.byMedia[m][0])
+			}
 		}
+		res.Header["RTP-Info"] = old.Marshal()
 	}
-	res.Header["RTP-Info"] = old.Marshal()
+	if len(res.Header["RTP-Info"][0]) > maxHeader {
+		delete(res.Header, "RTP-Info")
+	}
 }

@@ -296,9 +296,9 @@ func (w *warnings) flush(what string, e *warning) {
 		return
 	}
 	if e.last == "" {
-		w.log.Warn(what, "count", e.n)
+		w.log.Warn("trouble with packets", "what", what, "count", e.n)
 	} else {
-		w.log.Warn(what, "count", e.n, "last", e.last)
+		w.log.Warn("trouble with packets", "what", what, "count", e.n, "last", e.last)
 	}
 	e.n = 0
 }

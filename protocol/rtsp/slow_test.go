@@ -58,7 +58,6 @@ func TestSlowReader(t *testing.T) {
 	for _, s := range []string{"nothing was taken by the other side", "packets were discarded"} {
 		routertest.Eventually(t, fmt.Sprintf("%q in the log", s), func() bool { return g.log.count(s) == 1 })
 	}
-	slow.closed()
 }
 
 func TestCounters(t *testing.T) {

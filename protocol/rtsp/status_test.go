@@ -225,6 +225,7 @@ func TestOrderOfRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := g.dial()
+			c.t = t
 			res := f(c)
 			if s := res.StatusCode; s < 400 || s > 501 || s == 500 {
 				t.Errorf("status %d", s)
@@ -246,7 +247,7 @@ func TestForeignSession(t *testing.T) {
 	a.want(200, base.Play, u, nil)
 	g.awaitMedia(0)
 	b.session = a.session
-	if res, err := b.try(base.Pause, u, nil); err == nil && res.StatusCode == 200 {
+	if res, err := b.try(base.Pause, u, nil); err == nil && res.StatusCode == base.StatusOK {
 		t.Error("another connection paused the session")
 	}
 	p.write(0, h264Frame(96, 1, 0, 1, 100)...)
