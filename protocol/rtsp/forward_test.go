@@ -101,7 +101,7 @@ func (f *forwardTarget) OnAnnounce(ctx *gortsplib.ServerHandlerOnAnnounceCtx) (*
 	defer f.mu.Unlock()
 	f.path, f.codecs = ctx.Path, nil
 	for _, m := range ctx.Description.Medias {
-		f.codecs = append(f.codecs, m.Formats[0].Codec())
+		f.codecs = append(f.codecs, m.Formats[0].Codec()) //nolint:staticcheck // a name is all that is needed
 	}
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }
@@ -352,7 +352,8 @@ func TestForwardReconnects(t *testing.T) {
 func TestForwardSlowServer(t *testing.T) {
 	t.Parallel()
 	f := (&forwardTarget{t: t, stall: make(chan struct{})}).start()
-	defer sync.OnceFunc(func() { close(f.stall) })()
+	release := sync.OnceFunc(func() { close(f.stall) })
+	defer release()
 	r := routertest.New(t, router.Config{
 		Paths:     []router.PathConfig{{Name: "cam", Sinks: []router.Sink{rtsp.Forward{URL: "rtsp://" + f.addr + "/p"}}}},
 		QueueSize: 16,
@@ -394,7 +395,7 @@ func TestForwardValidate(t *testing.T) {
 	}
 }
 
-func TestForwardConformance(t *testing.T) { //nolint:paralleltest // measures the whole process
+func TestForwardConformance(t *testing.T) {
 	f := (&forwardTarget{t: t}).start()
 	routertest.TestSink(t, func() router.Sink { return rtsp.Forward{URL: "rtsp://" + f.addr + "/p"} })
 }
@@ -443,7 +444,7 @@ func TestForwardFFmpeg(t *testing.T) {
 
 	args := "-loglevel error -re -f lavfi -i testsrc2=size=640x360:rate=25 -f lavfi -i sine=sample_rate=48000 -pix_fmt yuv420p -t 30 " +
 		"-c:v libx264 -preset ultrafast -g 10 -c:a aac -f rtsp -rtsp_transport tcp rtsp://" + firstAddr + "/cam"
-	cmd := exec.CommandContext(t.Context(), ffmpeg, strings.Fields(args)...) //nolint:gosec // the test calls a known program
+	cmd := exec.CommandContext(t.Context(), ffmpeg, strings.Fields(args)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func settled(tb testing.TB, s sample) (Codec, [][][]byte) {
 	return c, units
 }
 
-func TestScanDoesNotAllocate(t *testing.T) { //nolint:paralleltest // measures the whole process
+func TestScanDoesNotAllocate(t *testing.T) {
 	for _, s := range samples() {
 		c, units := settled(t, s)
 		if n := testing.AllocsPerRun(20, func() {

@@ -55,8 +55,8 @@ func checkValue(rule string, v reflect.Value) error {
 			return errors.New("must be a power of two between 1 and 65536")
 		}
 	case "payloadSize":
-		if n := v.Int(); n < 100 || n > 1472 {
-			return errors.New("must be between 100 and 1472")
+		if n := v.Int(); n < 300 || n > 1472 {
+			return errors.New("must be between 300 and 1472")
 		}
 	default:
 		return checkText(name, v.String())

@@ -120,7 +120,7 @@ func TestParseBad(t *testing.T) {
 		{"readTimeout: 0s", `test.yml:1: readTimeout "0s": must be greater than zero`},
 		{"hlsSegmentMaxSize: 5 apples", `test.yml:1: hlsSegmentMaxSize "5 apples": must be a size such as "50M", "512K" or "1G"`},
 		{"writeQueueSize: 1000", `test.yml:1: writeQueueSize "1000": must be a power of two between 1 and 65536`},
-		{"udpMaxPayloadSize: -1", `test.yml:1: udpMaxPayloadSize "-1": must be between 100 and 1472`},
+		{"udpMaxPayloadSize: -1", `test.yml:1: udpMaxPayloadSize "-1": must be between 300 and 1472`},
 		{"rtspAddress: zz", `test.yml:1: rtspAddress "zz": must be an address with a port of at most 65535 such as ":8554" or "127.0.0.1:8554"`},
 		{"rtpAddress: ':99998'", `test.yml:1: rtpAddress ":99998": must be an address with a port of at most 65535 such as ":8554" or "127.0.0.1:8554"`},
 		{"rtpAddress: ':8001'", `test.yml:1: rtpAddress ":8001": must have an even port`},
