@@ -10,25 +10,39 @@ import (
 )
 
 const (
-	gstVideo = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=176,height=144,framerate=25/1"
+	gstVideo = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=176,height=144,framerate=25/1"
 	gstAudio = "audiotestsrc is-live=true samplesperbuffer=480 ! audioconvert ! audioresample"
 )
 
-// gst starts a pipeline.
+// gst starts a pipeline. Its sinks of type fakesink print a line per buffer.
 func gst(t *testing.T, pipeline string) *program {
 	t.Helper()
-	return launch(t, "gst-launch-1.0", append([]string{"-q", "-e"}, strings.Fields(pipeline)...)...)
+	return launch(t, "gst-launch-1.0", append([]string{"-v"}, strings.Fields(pipeline)...)...)
 }
 
-// gstRead starts GStreamer reading until so many buffers were decoded.
-func (s *e2eServer) gstRead(t *testing.T, path, options string, buffers int) *program {
+// gstRead starts GStreamer reading and decoding the first track.
+func (s *e2eServer) gstRead(t *testing.T, path, options string) *program {
 	t.Helper()
-	return gst(t, "rtspsrc latency=50 location="+s.url(path)+" "+options+
-		" ! decodebin ! fakesink sync=false num-buffers="+itoa(buffers))
+	return gst(t, "rtspsrc latency=50 location="+s.url(path)+" "+options+" ! decodebin ! fakesink sync=false silent=false")
 }
 
-// What GStreamer publishes is read and decoded by GStreamer. A reader that does
-// not get all buffers never ends, which fails the test.
+// waitBuffers waits until a fakesink has received so many buffers.
+func waitBuffers(t *testing.T, p *program, sink string, buffers int) {
+	t.Helper()
+	line := "GstFakeSink:" + sink + ": last-message = chain"
+	if !p.stdout.waitFor(patience, func(out string) bool { return strings.Count(out, line) >= buffers }) {
+		t.Errorf("%d buffers were decoded, want %d", strings.Count(p.stdout.String(), line), buffers)
+	}
+}
+
+// gstBuffers is how many buffers of decoded media readers wait for.
+const gstBuffers = 40
+
+// What GStreamer publishes is read and decoded by GStreamer.
+//
+// What rtspclientsink of GStreamer 1.22 cannot publish is in
+// TestE2EGStreamerReadsFFmpeg: of MPEG-4 video it sends RTCP only, for MPEG-2
+// video it finds no payloader, and Speex gets no media section.
 func TestE2EGStreamer(t *testing.T) {
 	t.Parallel()
 	needs(t, "gst-launch-1.0", "gst:rtspsrc", "gst:rtspclientsink", "gst:decodebin")
@@ -39,10 +53,8 @@ func TestE2EGStreamer(t *testing.T) {
 	}{
 		{"H264", "x264enc avdec_h264", gstVideo + " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25"},
 		{"H265", "x265enc avdec_h265", gstVideo + " ! x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25"},
-		{"VP8", "vp8enc vp8dec", gstVideo + " ! vp8enc deadline=1 keyframe-max-dist=25"},
-		{"VP9", "vp9enc vp9dec", gstVideo + " ! vp9enc deadline=1 keyframe-max-dist=25"},
-		{"MPEG-4 video", "avenc_mpeg4 avdec_mpeg4", gstVideo + " ! avenc_mpeg4 gop-size=25"},
-		{"MPEG-2 video", "avenc_mpeg2video avdec_mpeg2video", gstVideo + " ! avenc_mpeg2video gop-size=25 ! mpegvideoparse"},
+		{"VP8", "vp8enc vp8dec", gstVideo + " ! vp8enc deadline=1 keyframe-max-dist=25 ! video/x-vp8,profile=(string)0"},
+		{"VP9", "vp9enc vp9dec", gstVideo + " ! vp9enc deadline=1 keyframe-max-dist=25 ! video/x-vp9,profile=(string)0"},
 		{"M-JPEG", "jpegenc jpegdec", gstVideo + " ! jpegenc"},
 		{"Opus", "opusenc opusdec", gstAudio + " ! audio/x-raw,rate=48000,channels=2 ! opusenc"},
 		{"AAC", "avenc_aac avdec_aac", gstAudio + " ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse"},
@@ -51,9 +63,10 @@ func TestE2EGStreamer(t *testing.T) {
 		{"G722", "avenc_g722 avdec_g722", gstAudio + " ! audio/x-raw,rate=16000,channels=1 ! avenc_g722"},
 		{"PCMA", "alawenc alawdec", gstAudio + " ! audio/x-raw,rate=8000,channels=1 ! alawenc"},
 		{"PCMU", "mulawenc mulawdec", gstAudio + " ! audio/x-raw,rate=8000,channels=1 ! mulawenc"},
-		{"LPCM", "rtpL16pay rtpL16depay", gstAudio + " ! audio/x-raw,format=S16BE,rate=44100,channels=2"},
+		// a low rate: at the start GStreamer sends a second of audio at once, for
+		// which the receive buffers of UDP sockets can be too small
+		{"LPCM", "rtpL16pay rtpL16depay", gstAudio + " ! audio/x-raw,format=S16BE,rate=16000,channels=1"},
 		{"Vorbis", "vorbisenc vorbisdec", gstAudio + " ! audio/x-raw,rate=44100,channels=2 ! vorbisenc"},
-		{"Speex", "speexenc speexdec", gstAudio + " ! audio/x-raw,rate=16000,channels=1 ! speexenc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			takeSlot(t)
@@ -64,18 +77,53 @@ func TestE2EGStreamer(t *testing.T) {
 				s := serve(t, &rtsp.Server{})
 				pub := gst(t, c.pipeline+" ! rtspclientsink latency=0 protocols="+in+" location="+s.url("stream"))
 				s.waitReady(t, "stream")
-				const buffers = 40
 				var readers []*program
 				for _, out := range unicast {
-					readers = append(readers, s.gstRead(t, "stream", "protocols="+out, buffers))
+					readers = append(readers, s.gstRead(t, "stream", "protocols="+out))
 				}
-				for _, r := range readers {
-					r.wait(t)
+				for i, out := range unicast {
+					waitBuffers(t, readers[i], "fakesink0", gstBuffers)
+					t.Logf("%s to %s: %d buffers", in, out, gstBuffers)
 				}
-				t.Logf("%s to tcp and udp: %d buffers each", in, buffers)
 				s.checkLosses(t)
 				pub.stop()
 			}
+		})
+	}
+}
+
+func TestE2EGStreamerReadsFFmpeg(t *testing.T) {
+	t.Parallel()
+	needs(t, "ffmpeg", "gst-launch-1.0", "gst:rtspsrc", "gst:decodebin")
+	for _, c := range codecCases() {
+		decoder := map[string]string{
+			"H264 with B frames": "avdec_h264",
+			"MPEG-4 video":       "avdec_mpeg4",
+			"MPEG-2 video":       "avdec_mpeg2video",
+			"Speex":              "speexdec",
+		}[c.name]
+		if decoder == "" {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			takeSlot(t)
+			needs(t, "gst:"+decoder)
+			input := picturesInput
+			if c.rate != 0 {
+				input = noiseInput
+				c.args = append(c.args, "-ar", itoa(c.rate), "-ac", itoa(c.channels))
+			}
+			s := serve(t, &rtsp.Server{})
+			s.publishFile(t, encodedFile(t, input, c.args...), "stream", "tcp")
+			var readers []*program
+			for _, out := range unicast {
+				readers = append(readers, s.gstRead(t, "stream", "protocols="+out))
+			}
+			for i, out := range unicast {
+				waitBuffers(t, readers[i], "fakesink0", gstBuffers)
+				t.Logf("tcp to %s: %d buffers", out, gstBuffers)
+			}
+			s.checkLosses(t)
 		})
 	}
 }

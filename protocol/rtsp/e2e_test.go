@@ -24,7 +24,7 @@ import (
 
 // patience bounds what a client may take; it is generous, since tests share the
 // processors.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // slots bounds how many tests run clients at the same time: players and encoders
 // that get no processor lose packets, which is no fault of the server.
@@ -63,6 +63,7 @@ func needs(t *testing.T, names ...string) {
 type e2eServer struct {
 	*router.Router
 	scheme, port string
+	credentials  string // "user:password@", of the URLs
 }
 
 // serve runs a server in which every path exists, until the end of the test.
@@ -102,7 +103,7 @@ func serve(t *testing.T, conf *rtsp.Server, edit ...func(*router.Config)) *e2eSe
 }
 
 func (s *e2eServer) url(path string) string {
-	return fmt.Sprintf("%s://127.0.0.1:%s/%s", s.scheme, s.port, path)
+	return fmt.Sprintf("%s://%s127.0.0.1:%s/%s", s.scheme, s.credentials, s.port, path)
 }
 
 // waitReady waits until somebody publishes.
@@ -134,8 +135,9 @@ func (s *e2eServer) checkLosses(t *testing.T) {
 			t.Fatalf("details are %T", info.Details)
 		}
 		found = true
+		t.Logf("state %s: %d packets in, %d packets out", d.State, d.InboundRTPPackets, d.OutboundRTPPackets)
 		if d.InboundRTPPacketsLost != 0 || d.InboundRTPPacketsInError != 0 || d.OutboundRTPPacketsDiscarded != 0 {
-			t.Errorf("session that %ss: %d packets lost, %d in error, %d discarded",
+			t.Errorf("state %s: %d packets lost, %d in error, %d discarded",
 				d.State, d.InboundRTPPacketsLost, d.InboundRTPPacketsInError, d.OutboundRTPPacketsDiscarded)
 		}
 	}
@@ -156,8 +158,15 @@ type program struct {
 // the test fails.
 func launch(t *testing.T, name string, args ...string) *program {
 	t.Helper()
+	return launchIn(t, nil, name, args...)
+}
+
+// launchIn starts a program in an empty folder, with additions to the environment.
+func launchIn(t *testing.T, env []string, name string, args ...string) *program {
+	t.Helper()
 	p := &program{cmd: exec.Command(name, args...), done: make(chan struct{})} //nolint:gosec // tests call known programs
 	p.cmd.Dir = t.TempDir()
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
@@ -224,15 +233,20 @@ func run(t *testing.T, name string, args ...string) []byte {
 	return out
 }
 
-// lockedBuffer is written to by one goroutine and read by another.
+// lockedBuffer is written to by one goroutine and read by others.
 type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	changed chan struct{} // closed at the next write; nil if nobody waits
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
 	return b.buf.Write(p)
 }
 
@@ -240,4 +254,26 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// waitFor waits until the text is as wanted, or for too long.
+func (b *lockedBuffer) waitFor(limit time.Duration, wanted func(string) bool) bool {
+	expired := time.After(limit)
+	for {
+		b.mu.Lock()
+		text := b.buf.String()
+		if b.changed == nil {
+			b.changed = make(chan struct{})
+		}
+		changed := b.changed
+		b.mu.Unlock()
+		if wanted(text) {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-expired:
+			return false
+		}
+	}
 }

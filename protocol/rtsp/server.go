@@ -272,7 +272,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	select {
 	case <-ctx.Done():
 		g.Close()
-		_ = <-stopped // it ended because we asked
+		<-stopped //nolint:errcheck // it ended because we asked
 		return nil
 	case err := <-stopped:
 		g.Close()

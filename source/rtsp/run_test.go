@@ -430,7 +430,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestConformance(t *testing.T) { //nolint:paralleltest // measures the whole process
+func TestConformance(t *testing.T) {
 	addr := routertest.FreeAddr(t)
 	routertest.TestSource(t, func() router.Source {
 		return Source{URL: fmt.Sprintf("rtsp://%s/stream", addr), Transport: TCP}

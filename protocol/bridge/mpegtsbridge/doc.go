@@ -28,6 +28,17 @@
 // Input that is damaged is dropped and reported, never fatal; memory is bounded
 // whatever the input is.
 //
+// # To a transport stream
+//
+// A [Muxer] turns units into transport packets, which it appends to a buffer of
+// the caller: once for all who read the same tracks.
+//
+//	m, err := mpegtsbridge.NewMuxer(mpegtsbridge.MuxerOptions{Tracks: stream.Tracks()})
+//	...
+//	packets, start, err := m.Append(packets[:0], track, unit)
+//
+// Who joins late begins at the next start: there are the tables, and a key frame.
+//
 // # Time
 //
 // Time stamps of a transport stream have 33 bits and run at 90 kHz. They are

@@ -115,3 +115,50 @@ func adobeSalt(secret, user string) string {
 
 // NewSecret returns what the challenges of a server are made of.
 func NewSecret() string { return rand.Text() }
+
+// login is the state of logging in by challenge.
+type login struct {
+	step            int
+	salt, challenge string
+	opaque          bool // the challenge is to be sent back
+}
+
+// params are what the connect command gets in this step.
+func (l *login) params(u *URL) string {
+	switch l.step {
+	case 0:
+		return ""
+	case 1:
+		return adobeMethod + "&user=" + u.User
+	}
+	own := strings.ToLower(rand.Text()[:8])
+	p := adobeMethod + "&user=" + u.User + "&challenge=" + own +
+		"&response=" + adobeResponse(u.User, u.Pass, l.salt, l.challenge, own)
+	if l.opaque {
+		p += "&opaque=" + l.challenge
+	}
+	return p
+}
+
+// challenged looks whether an error is a step of a challenge.
+func (l *login) challenged(u *URL, answer *Command, err error) error {
+	text, _ := answer.object(1).GetString("description")
+	if !strings.Contains(text, adobeMethod) {
+		return err
+	}
+	_, params, _ := strings.Cut(text, "?")
+	q := adobeQuery(params)
+	switch {
+	case u.User == "":
+		return errors.New("the server asks for credentials, and the URL has none")
+	case l.step >= 2 || q["reason"] == "authfailed" || q["reason"] == "nosuchuser":
+		return errLogin
+	case l.step == 1:
+		l.salt = q["salt"]
+		if l.challenge = q["challenge"]; q["opaque"] != "" {
+			l.challenge, l.opaque = q["opaque"], true
+		}
+	}
+	l.step++
+	return ErrChallenged
+}

@@ -2,11 +2,7 @@ package rtmpconn
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -124,17 +120,24 @@ func dial(ctx context.Context, u *URL, o *Options, l *login) (_ *Client, err err
 	if err := c.begin(o.Publish, l); err != nil {
 		return nil, err
 	}
+	if o.Publish {
+		rw.read = 0 // servers have nothing to say to publishers
+	}
 	return c, nil
 }
 
-// timed gives every operation a deadline.
+// timed gives every operation a deadline; zero means none.
 type timed struct {
 	net.Conn
 	read, write time.Duration
 }
 
 func (t *timed) Read(p []byte) (int, error) {
-	if err := t.SetReadDeadline(time.Now().Add(t.read)); err != nil {
+	deadline := time.Time{}
+	if t.read > 0 {
+		deadline = time.Now().Add(t.read)
+	}
+	if err := t.SetReadDeadline(deadline); err != nil {
 		return 0, err
 	}
 	return t.Conn.Read(p)
@@ -361,82 +364,12 @@ func orDefault(d time.Duration) time.Duration {
 	return d
 }
 
-// login is the state of logging in by challenge.
-type login struct {
-	step            int
-	salt, challenge string
-}
-
-// params are what the connect command gets in this step.
-func (l *login) params(u *URL) string {
-	switch l.step {
-	case 0:
-		return ""
-	case 1:
-		return adobeMethod + "&user=" + u.User
-	}
-	own := strings.ToLower(rand.Text()[:8])
-	return adobeMethod + "&user=" + u.User + "&challenge=" + own +
-		"&response=" + adobeResponse(u.User, u.Pass, l.salt, l.challenge, own)
-}
-
-// challenged looks whether an error is a step of a challenge.
-func (l *login) challenged(u *URL, answer *Command, err error) error {
-	text, _ := answer.object(1).GetString("description")
-	if !strings.Contains(text, adobeMethod) {
+// Validate tells what is wrong with the options, without connecting.
+func (o Options) Validate() error {
+	u, err := ParseURL(o.URL)
+	if err != nil {
 		return err
 	}
-	_, params, _ := strings.Cut(text, "?")
-	q := adobeQuery(params)
-	switch {
-	case u.User == "":
-		return errors.New("the server asks for credentials, and the URL has none")
-	case l.step >= 2 || q["reason"] == "authfailed" || q["reason"] == "nosuchuser":
-		return errLogin
-	case l.step == 1:
-		l.salt = q["salt"]
-		if l.challenge = q["challenge"]; q["opaque"] != "" {
-			l.challenge = q["opaque"]
-		}
-	}
-	l.step++
-	return ErrChallenged
+	_, err = tlsConfig(u, o.Fingerprint)
+	return err
 }
-
-// ParseFingerprint reads the SHA-256 of a certificate: 64 hexadecimal digits, with
-// or without colons between them.
-func ParseFingerprint(s string) ([]byte, error) {
-	b, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
-	if err != nil || len(b) != sha256.Size {
-		return nil, fmt.Errorf("fingerprint %q: it must be a SHA-256 of %d hexadecimal digits", s, 2*sha256.Size)
-	}
-	return b, nil
-}
-
-// ErrFingerprint: the certificate of the server is not the expected one.
-var ErrFingerprint = errors.New("the fingerprint of the certificate is wrong")
-
-func tlsConfig(u *URL, fingerprint string) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Host}
-	if fingerprint == "" {
-		return conf, nil
-	}
-	want, err := ParseFingerprint(fingerprint)
-	if err != nil {
-		return nil, err
-	}
-	conf.InsecureSkipVerify = true //nolint:gosec // the fingerprint is checked in place of the chain
-	conf.VerifyConnection = func(cs tls.ConnectionState) error {
-		if len(cs.PeerCertificates) == 0 {
-			return errors.New("the server has no certificate")
-		}
-		got := sha256.Sum256(cs.PeerCertificates[0].Raw)
-		if subtle.ConstantTimeCompare(got[:], want) != 1 {
-			return fmt.Errorf("%w: it is %s, %s is expected",
-				ErrFingerprint, hex.EncodeToString(got[:]), hex.EncodeToString(want))
-		}
-		return nil
-	}
-	return conf, nil
-}
-

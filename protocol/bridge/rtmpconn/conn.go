@@ -40,11 +40,11 @@ type Conn struct {
 	window uint64        // the other side wants to be told after so many bytes
 	acked  uint64
 
-	mu      sync.Mutex
-	w       io.Writer
-	out     atomic.Uint64 // bytes written by Write
-	buf     bytes.Buffer
-	mw      *message.Writer
+	mu  sync.Mutex
+	w   io.Writer
+	out atomic.Uint64 // bytes written by Write
+	buf bytes.Buffer
+	mw  *message.Writer
 }
 
 func newConn(rw io.ReadWriter) *Conn {

@@ -479,7 +479,7 @@ func TestTCPControlMessages(t *testing.T) {
 	}
 }
 
-func TestTCPNoAllocations(t *testing.T) { //nolint:paralleltest // measures the whole process
+func TestTCPNoAllocations(t *testing.T) {
 	p := NewPool(1)
 	defer p.Close()
 	a, b := socketPair(t, "tcp")

@@ -396,7 +396,7 @@ func TestBatchScratch(t *testing.T) {
 	}
 }
 
-func TestUDPNoAllocations(t *testing.T) { //nolint:paralleltest // measures the whole process
+func TestUDPNoAllocations(t *testing.T) {
 	s := listenUDP(t, "udp4", "127.0.0.1:0")
 	x := newReceiver(t, "udp4", "127.0.0.1:0")
 	go io.Copy(io.Discard, x)
