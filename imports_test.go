@@ -32,10 +32,12 @@ var mayImport = map[string][]string{
 	"protocol/httpserver": {},
 	"protocol/bridge":     {"router/media"},
 	"protocol/internal":   {},
-	"protocol":            {"router", "router/media", "protocol/httpserver", "protocol/bridge/...", "protocol/internal/..."},
-	"source":              {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
-	"record":              {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
-	"rpicam":              {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
+	// the SRT core sends through the fan-out that all protocols share
+	"protocol/internal/srtcore": {"protocol/internal/egress"},
+	"protocol":                  {"router", "router/media", "protocol/httpserver", "protocol/bridge/...", "protocol/internal/..."},
+	"source":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
+	"record":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
+	"rpicam":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
 
 	"auth":       {"router"},
 	"playback":   {"router", "record", "protocol/httpserver"},

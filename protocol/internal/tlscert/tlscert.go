@@ -1,0 +1,66 @@
+// Package tlscert serves a TLS certificate from files and reads them again when
+// they change, so that renewing a certificate needs no restart:
+//
+//	conf, err := tlscert.Config("server.crt", "server.key")
+//	if err != nil {
+//		return err
+//	}
+//	conn = tls.Server(conn, conf)
+package tlscert
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// checkPeriod is how often files are looked at, at most.
+const checkPeriod = time.Second
+
+// Config returns a configuration for servers. The files must be there and be
+// valid now; if they are not later on, the last certificate that was is used.
+func Config(certFile, keyFile string) (*tls.Config, error) {
+	c := &certificate{files: [2]string{certFile, keyFile}}
+	if _, err := c.get(nil); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}, nil
+}
+
+type certificate struct {
+	files [2]string
+
+	mu      sync.Mutex
+	checked time.Time
+	stamp   [2]time.Time
+	cert    *tls.Certificate
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cert != nil && time.Since(c.checked) < checkPeriod {
+		return c.cert, nil
+	}
+	c.checked = time.Now()
+	var stamp [2]time.Time
+	for i, name := range c.files {
+		if st, err := os.Stat(name); err == nil {
+			stamp[i] = st.ModTime()
+		}
+	}
+	if c.cert != nil && stamp == c.stamp {
+		return c.cert, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.files[0], c.files[1])
+	if err != nil {
+		if c.cert != nil {
+			return c.cert, nil // half-written files: they are looked at again
+		}
+		return nil, fmt.Errorf("cannot load the certificate: %w", err)
+	}
+	c.cert, c.stamp = &cert, stamp
+	return c.cert, nil
+}

@@ -1,0 +1,75 @@
+package tlscert
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// write makes a certificate with a serial number, as of some time.
+func write(t *testing.T, certFile, keyFile string, serial int64, at time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "crt"), filepath.Join(dir, "key")
+	if _, err := Config(cert, key); err == nil {
+		t.Fatal("missing files were accepted")
+	}
+	now := time.Now()
+	write(t, cert, key, 1, now.Add(-time.Hour))
+	c := &certificate{files: [2]string{cert, key}}
+	check := func(want int64) {
+		t.Helper()
+		c.checked = time.Time{} // as if time had passed
+		got, err := c.get(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Leaf.SerialNumber.Int64() != want {
+			t.Errorf("certificate %d, want %d", got.Leaf.SerialNumber, want)
+		}
+	}
+	check(1)
+	check(1)
+	write(t, cert, key, 2, now.Add(-time.Minute))
+	check(2)
+	if err := os.WriteFile(cert, []byte("half-written"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(2)
+	write(t, cert, key, 3, now)
+	check(3)
+}
