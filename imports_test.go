@@ -32,6 +32,8 @@ var mayImport = map[string][]string{
 	"protocol/httpserver": {},
 	"protocol/bridge":     {"router/media"},
 	"protocol/internal":   {},
+	// clients that a source and a forwarder share; they cannot import each other
+	"protocol/bridge/srtclient": {"router/media", "protocol/internal/srtcore"},
 	// the SRT core sends through the fan-out that all protocols share
 	"protocol/internal/srtcore": {"protocol/internal/egress"},
 	"protocol":                  {"router", "router/media", "protocol/httpserver", "protocol/bridge/...", "protocol/internal/..."},

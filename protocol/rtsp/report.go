@@ -12,8 +12,18 @@ import (
 	"github.com/org/mtx/router/media"
 )
 
-// reportPeriod is the interval of RTCP sender reports.
-const reportPeriod = 10 * time.Second
+const (
+	// reportPeriod is the interval of RTCP sender reports.
+	reportPeriod = 10 * time.Second
+
+	// minReportPause is the least interval, between reports that are sent because
+	// a track has moved.
+	minReportPause = 100 * time.Millisecond
+
+	// maxReportError is how far a track may move, against what the last report
+	// told, until the next regular report.
+	maxReportError = 10 * time.Millisecond
+)
 
 // rtpHeaderSize is the size of the headers that we send, bytes.
 const rtpHeaderSize = 12
@@ -23,6 +33,8 @@ type report struct {
 	packets, octets uint32
 	last            time.Time // when packets were sent last
 	sent            time.Time // when the last report was
+	rtpTime         uint32    // that the last report told, and its absolute time
+	ntp             time.Time
 }
 
 func (r *report) count(packets, bytes int) {
@@ -31,21 +43,32 @@ func (r *report) count(packets, bytes int) {
 	r.last = time.Now()
 }
 
-// due tells whether it is time for another report.
-func (r *report) due(now time.Time) bool {
-	if r.sent.IsZero() {
-		r.sent = now
+// due tells whether it is time for another report. The first one comes with the
+// first packets: without it, readers that were there before would have to guess
+// how the tracks are aligned. Another one is due when tracks were moved against
+// each other, because the publisher told only then where they belong.
+func (f *fan) due(t *fanTrack) bool {
+	r := &t.report
+	switch since := r.last.Sub(r.sent); {
+	case r.sent.IsZero() || since >= reportPeriod:
+		return true
+	case since < minReportPause:
 		return false
 	}
-	return now.Sub(r.sent) >= reportPeriod
+	_, rtpTime, at, _ := t.pk.Position()
+	told := r.ntp.Add(media.Duration(int64(int32(rtpTime-r.rtpTime)), rtpbridge.ClockRate(t.ref.Format)))
+	return at.Sub(told).Abs() > maxReportError
 }
+
+// forget makes the position unknown until the next packet.
+func (r *report) forget() { r.last, r.sent = time.Time{}, time.Time{} }
 
 // senderReport makes a compound packet of sender report and source description (RFC
 // 3550 section 6.1). The name ties the tracks of a stream together. It returns
 // nil before the first packet.
 func (f *fan) senderReport(t *fanTrack) []byte {
 	_, rtpTime, when, ok := t.pk.Position()
-	if !ok || when.IsZero() {
+	if !ok || when.IsZero() || t.report.last.IsZero() {
 		return nil
 	}
 	b, err := rtcp.Marshal([]rtcp.Packet{
@@ -99,7 +122,8 @@ func (f *fan) reportAll(t *fanTrack) {
 	if b == nil {
 		return
 	}
-	t.report.sent = time.Now()
+	_, t.report.rtpTime, t.report.ntp, _ = t.pk.Position()
+	t.report.sent = t.report.last
 	m := f.sv.pool.NewMessage()
 	m.Track, m.Control = t.index, true
 	for _, ch := range f.group.Channels(t.index) {
@@ -131,7 +155,7 @@ func (f *fan) position(t *fanTrack) (seq *uint16, rtpTime *uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next, ts, _, ok := t.pk.Position()
-	if !ok {
+	if !ok || t.report.last.IsZero() {
 		return nil, nil
 	}
 	rate := rtpbridge.ClockRate(t.ref.Format)

@@ -41,9 +41,10 @@ func stripAdobe(q string) string {
 	if !strings.Contains(q, adobeMethod) {
 		return q
 	}
+	q = strings.ReplaceAll(q, "?"+adobeMethod, "&"+adobeMethod) // clients append it so to any query
 	var keep []string
 	for kv := range strings.SplitSeq(q, "&") {
-		k, _, _ := strings.Cut(strings.TrimLeft(kv, "?"), "=")
+		k, _, _ := strings.Cut(kv, "=")
 		if !slices.Contains(adobeParams, k) {
 			keep = append(keep, kv)
 		}

@@ -211,10 +211,9 @@ func (c *Client) connect(publish bool, l *login) error {
 			amf0.ObjectEntry{Key: "videoCodecs", Value: float64(0x00ff)},
 			amf0.ObjectEntry{Key: "videoFunction", Value: float64(0)})
 	}
-	const multitrack = 2 // enhanced RTMP, enum CapsExMask
 	o = append(o,
 		amf0.ObjectEntry{Key: "objectEncoding", Value: float64(0)},
-		amf0.ObjectEntry{Key: "capsEx", Value: float64(multitrack)},
+		amf0.ObjectEntry{Key: "capsEx", Value: float64(capsMultitrack)},
 		amf0.ObjectEntry{Key: "fourCcList", Value: amf0.StrictArray{
 			"av01", "vp09", "hvc1", "avc1", "Opus", "fLaC", "ac-3", "mp4a", ".mp3",
 		}})

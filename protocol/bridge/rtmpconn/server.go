@@ -23,6 +23,10 @@ var (
 	errCommands = fmt.Errorf("more than %d commands, and none that says what the client wants", maxCommands)
 )
 
+// capsMultitrack is a flag of capsEx in the connect command: the client knows
+// several tracks (enhanced RTMP v2, enum CapsExMask).
+const capsMultitrack = 2
+
 // Server is the server's side of a connection.
 type Server struct {
 	*Conn
@@ -33,7 +37,7 @@ type Server struct {
 	TcURL string
 	// Agent is what the client calls itself.
 	Agent string
-	// Enhanced tells that the client lists codecs of enhanced RTMP.
+	// Enhanced tells that the client says that it knows enhanced RTMP.
 	Enhanced bool
 
 	id float64 // of the connect command
@@ -78,7 +82,8 @@ func (s *Server) connect(cmd *Command) {
 	list, _ := o.Get("fourCcList")
 	codecs, _ := list.(amf0.StrictArray)
 	_, info := o.Get("videoFourCcInfoMap")
-	s.Enhanced = len(codecs) > 0 || info
+	caps, _ := o.GetFloat64("capsEx")
+	s.Enhanced = len(codecs) > 0 || info || int(caps)&capsMultitrack != 0
 }
 
 // plainOnly refuses versions that are not plain RTMP before time is spent on
