@@ -1,0 +1,299 @@
+package hls
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxBlocked bounds the answers that are being made at a time. Each takes a
+	// goroutine, and clients can ask for parts that are still far away.
+	maxBlocked = 64
+
+	// maxAnswers bounds the answers that are kept.
+	maxAnswers = 1024
+
+	// keepUnused is for how long an answer is kept that nobody asks for.
+	keepUnused = 10 * time.Second
+
+	// maxPart bounds _HLS_part.
+	maxPart = 1000
+
+	// maxDerived is how many versions of a playlist are kept, for clients with
+	// different queries.
+	maxDerived = 16
+)
+
+// answer is a file that was rendered once, for everybody.
+type answer struct {
+	file     string
+	playlist bool
+	version  uint64 // of the instance, when it was made
+	made     chan struct{}
+	used     atomic.Int64 // Unix nanoseconds
+
+	// set before made is closed
+	found  bool
+	status int
+	ctype  []string
+	length []string
+	body   []byte
+
+	gzOnce   sync.Once
+	gz       []byte
+	gzLength []string
+
+	mu      sync.Mutex
+	derived map[string]*answer // by query
+}
+
+// isPlaylist tells playlists from parts and segments.
+func isPlaylist(file string) bool { return strings.HasSuffix(file, ".m3u8") }
+
+// get returns a file as soon as it exists. Only the parameters of the query that
+// belong to HLS matter.
+func (in *instance) get(ctx context.Context, file string, q url.Values) (*answer, error) {
+	key, query, err := in.key(file, q)
+	if err != nil {
+		return nil, err
+	}
+	a, err := in.share(file, key, query)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-a.made:
+	case <-in.done:
+		return nil, errRestart
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	switch {
+	case !a.found:
+		return nil, errNotFound
+	case a.status == http.StatusInternalServerError: // the muxer was closed
+		return nil, errRestart
+	}
+	return a, nil
+}
+
+// badQueryError: the client asks for something that cannot be.
+type badQueryError struct{ name, value string }
+
+func (e *badQueryError) Error() string {
+	return fmt.Sprintf("query parameter %s=%q: must be a number in the range of the playlist", e.name, e.value)
+}
+
+// key names an answer: what is the same for all clients has one key.
+func (in *instance) key(file string, q url.Values) (key, query string, err error) {
+	if in.m.Variant != LowLatency || !isPlaylist(file) || file == indexFile {
+		return file, "", nil
+	}
+	out := url.Values{}
+	for name, limit := range map[string]uint64{"_HLS_msn": 1 << 62, "_HLS_part": maxPart} {
+		v := q.Get(name)
+		if v == "" {
+			continue
+		}
+		n, err := strconv.ParseUint(v, 10, 64)
+		if err != nil || n > limit {
+			return "", "", &badQueryError{name, v}
+		}
+		out.Set(name, strconv.FormatUint(n, 10))
+	}
+	if s := q.Get("_HLS_skip"); s == "YES" || s == "v2" {
+		out.Set("_HLS_skip", "YES")
+	}
+	query = out.Encode()
+	return file + "?" + query, query, nil
+}
+
+// errBusy: too many different files are being waited for.
+var errBusy = fmt.Errorf("too many requests wait for parts")
+
+// share returns the answer of a key, which may not have been made yet.
+func (in *instance) share(file, key, query string) (*answer, error) {
+	now := time.Now()
+	in.cacheMu.Lock()
+	defer in.cacheMu.Unlock()
+	if a := in.answers[key]; a != nil && in.fresh(a) {
+		a.used.Store(now.UnixNano())
+		return a, nil
+	}
+	select {
+	case <-in.done:
+		return nil, errRestart
+	default:
+	}
+	if in.blocked >= maxBlocked {
+		return nil, errBusy
+	}
+	in.sweep(now)
+	a := &answer{file: file, playlist: isPlaylist(file), made: make(chan struct{})}
+	a.used.Store(now.UnixNano())
+	if len(in.answers) < maxAnswers {
+		in.answers[key] = a
+	}
+	in.blocked++
+	in.fetches.Go(func() { in.makeAnswer(a, key, query) })
+	return a, nil
+}
+
+// fresh tells whether an answer is that of the moment, or is still to come.
+func (in *instance) fresh(a *answer) bool {
+	if !a.playlist {
+		return true
+	}
+	select {
+	case <-a.made:
+		return a.version == in.version.Load()
+	default:
+		return true
+	}
+}
+
+// sweep forgets what is not used anymore.
+func (in *instance) sweep(now time.Time) {
+	if now.Sub(in.swept) < time.Second {
+		return
+	}
+	in.swept = now
+	for k, a := range in.answers {
+		if !in.fresh(a) || now.Sub(time.Unix(0, a.used.Load())) > keepUnused {
+			delete(in.answers, k)
+		}
+	}
+}
+
+func (in *instance) makeAnswer(a *answer, key, query string) {
+	rec := in.render(a.file, query)
+	a.found, a.status, a.body = rec.status != 0, rec.status, rec.body
+	a.ctype = rec.header["Content-Type"]
+	a.length = []string{strconv.Itoa(len(a.body))}
+	a.version = in.version.Load()
+	in.cacheMu.Lock()
+	defer in.cacheMu.Unlock()
+	in.blocked--
+	if a.status != http.StatusOK && in.answers[key] == a {
+		delete(in.answers, key)
+	}
+	close(a.made)
+}
+
+// render asks the muxers for a file. It may take as long as they live.
+func (in *instance) render(file, query string) (rec *recorder) {
+	defer func() {
+		if v := recover(); v != nil {
+			in.m.log.Error("panic", "error", v, "file", file, "stack", string(debug.Stack()))
+			rec = &recorder{status: http.StatusInternalServerError}
+		}
+	}()
+	if file == indexFile {
+		return in.renderIndex()
+	}
+	muxers := in.muxers
+	if isPlaylist(file) {
+		n, name := splitName(file)
+		if n >= len(muxers) {
+			return &recorder{}
+		}
+		muxers, file = muxers[n:n+1], name
+	}
+	for _, g := range muxers { // names of media files are unique
+		rec = handle(g.Handle, file, query)
+		if rec.status != 0 {
+			break
+		}
+	}
+	return rec
+}
+
+func handle(h http.HandlerFunc, file, query string) *recorder {
+	rec := &recorder{header: http.Header{}}
+	h(rec, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/" + file, RawQuery: query}})
+	return rec
+}
+
+// recorder keeps what a handler writes.
+type recorder struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	r.body = append(r.body, p...)
+	return len(p), nil
+}
+
+// ReadFrom implements io.ReaderFrom: it saves io.Copy a buffer.
+func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
+	r.WriteHeader(http.StatusOK)
+	var total int64
+	for {
+		if cap(r.body)-len(r.body) < 4096 {
+			grown := make([]byte, len(r.body), max(64<<10, 2*cap(r.body)))
+			copy(grown, r.body)
+			r.body = grown
+		}
+		n, err := src.Read(r.body[len(r.body):cap(r.body)])
+		r.body = r.body[:len(r.body)+n]
+		total += int64(n)
+		if err == io.EOF { //nolint:errorlint // io.Reader returns it as it is
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// gzipped returns the body compressed, once for all clients.
+func (a *answer) gzipped() (body []byte, length []string) {
+	a.gzOnce.Do(func() {
+		var b bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+		_, _ = w.Write(a.body)
+		_ = w.Close()
+		a.gz, a.gzLength = b.Bytes(), []string{strconv.Itoa(b.Len())}
+	})
+	return a.gz, a.gzLength
+}
+
+// withQuery returns a playlist whose URLs carry a query.
+func (a *answer) withQuery(query string) *answer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if d := a.derived[query]; d != nil {
+		return d
+	}
+	d := &answer{file: a.file, playlist: true, status: a.status, found: true, ctype: a.ctype, body: addQuery(a.body, query)}
+	d.length = []string{strconv.Itoa(len(d.body))}
+	if a.derived == nil {
+		a.derived = map[string]*answer{}
+	}
+	if len(a.derived) < maxDerived {
+		a.derived[query] = d
+	}
+	return d
+}

@@ -1,0 +1,233 @@
+package hls
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/gohlslib/v2"
+
+	"github.com/org/mtx/protocol/bridge/hlsbridge"
+	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/media"
+)
+
+const (
+	// maxBadUnits is how many units in a row may fail before a muxer is given up.
+	maxBadUnits = 50
+
+	// maxJump is how far time stamps may run away from the clock at once.
+	maxJump = 10 * time.Second
+
+	// warnPeriod is the shortest time between two warnings of the same kind.
+	warnPeriod = 5 * time.Second
+)
+
+// instance is a set of gohlslib muxers for one stream with one set of codec
+// parameters.
+type instance struct {
+	m       *muxer
+	layout  hlsbridge.Layout
+	muxers  []*gohlslib.Muxer
+	tracks  map[int][]target // by index in the stream
+	leading map[int]bool     // tracks whose units can complete parts and segments
+	stream  *router.Stream
+	dir     string
+
+	origin  time.Duration
+	started bool
+	codecs  map[int]media.Codec // of video tracks, when they began
+	clocks  map[int]clock
+	bad     int
+	warned  time.Time
+
+	version atomic.Uint64 // changes whenever playlists may have changed
+
+	cacheMu sync.Mutex
+	answers map[string]*answer
+	blocked int // answers that are being made
+	swept   time.Time
+	fetches sync.WaitGroup
+	done    chan struct{}
+}
+
+// target is where a track goes.
+type target struct {
+	muxer *gohlslib.Muxer
+	track *hlsbridge.Track
+}
+
+// clock compares time stamps with the clock of the system.
+type clock struct {
+	pts  time.Duration
+	when time.Time
+}
+
+func newInstance(m *muxer, stream *router.Stream) (*instance, error) {
+	in := &instance{
+		m: m, stream: stream, layout: hlsbridge.NewLayout(stream.Tracks(), m.Variant),
+		tracks: map[int][]target{}, leading: map[int]bool{}, codecs: map[int]media.Codec{}, clocks: map[int]clock{},
+		answers: map[string]*answer{}, done: make(chan struct{}),
+	}
+	variant, _ := m.Variant.Muxer()
+	for n, tracks := range in.layout.Muxers {
+		g := &gohlslib.Muxer{
+			Tracks:             hlsbridge.Tracks(tracks),
+			Variant:            variant,
+			SegmentCount:       m.SegmentCount,
+			SegmentMinDuration: m.SegmentDuration,
+			PartMinDuration:    m.PartDuration,
+			SegmentMaxSize:     m.SegmentMaxSize,
+			OnEncodeError:      func(err error) { m.log.Debug("muxer", "warning", err) },
+		}
+		if m.Directory != "" && n == 0 {
+			in.dir = filepath.Join(m.Directory, filepath.FromSlash(m.path))
+			if err := os.MkdirAll(in.dir, 0o755); err != nil { //nolint:gosec // for other servers to read
+				in.close()
+				return nil, fmt.Errorf("HLS directory: %w", err)
+			}
+			g.Directory = in.dir
+		}
+		if err := g.Start(); err != nil {
+			in.close()
+			return nil, err
+		}
+		in.muxers = append(in.muxers, g)
+		in.leading[tracks[0].Index] = true // video comes first
+		for _, t := range tracks {
+			in.tracks[t.Index] = append(in.tracks[t.Index], target{g, t})
+		}
+	}
+	return in, nil
+}
+
+// indexes returns the tracks that are wanted.
+func (in *instance) indexes() []int {
+	var out []int
+	for i := range in.tracks {
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// close ends what waits, and removes what is left on disk.
+func (in *instance) close() {
+	in.cacheMu.Lock()
+	close(in.done)
+	in.cacheMu.Unlock()
+	for _, g := range in.muxers {
+		g.Close()
+	}
+	in.fetches.Wait()
+	if in.dir == "" {
+		return
+	}
+	entries, _ := os.ReadDir(in.dir)
+	for _, e := range entries {
+		switch filepath.Ext(e.Name()) {
+		case ".m3u8", ".mp4", ".ts":
+			_ = os.Remove(filepath.Join(in.dir, e.Name()))
+		}
+	}
+	_ = os.Remove(in.dir) // fails if other paths have folders in it
+}
+
+// feed writes the stream to the muxers until it ends, or they must be replaced.
+func (in *instance) feed(ctx context.Context, sub *router.Subscription) error {
+	for {
+		track, u, err := sub.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := in.write(track, u); err != nil {
+			return err
+		}
+	}
+}
+
+func (in *instance) write(track int, u *media.Unit) error {
+	codec := in.stream.Tracks()[track].Codec
+	pts := media.Duration(u.PTS, codec.ClockRate())
+	if !in.started {
+		in.started, in.origin = true, pts
+	}
+	if err := in.check(track, codec, u, pts); err != nil {
+		return err
+	}
+	for _, t := range in.tracks[track] {
+		if err := t.track.Write(t.muxer, codec, u, in.origin); err != nil {
+			if err := in.failed(err); err != nil {
+				return err
+			}
+			continue
+		}
+		in.bad = 0
+	}
+	if in.leading[track] && (u.RandomAccess || in.m.Variant == LowLatency) {
+		in.version.Add(1)
+	}
+	return nil
+}
+
+// check finds out whether the muxers can go on with a unit.
+func (in *instance) check(track int, codec media.Codec, u *media.Unit, pts time.Duration) error {
+	now := time.Now()
+	if c, ok := in.clocks[track]; ok {
+		if jump := pts - c.pts - now.Sub(c.when); jump > maxJump || jump < -maxJump {
+			return fmt.Errorf("%w: time stamps jumped by %v", errRestart, jump.Round(time.Millisecond))
+		}
+	}
+	in.clocks[track] = clock{pts, now}
+	if codec.Kind() != media.Video || !u.RandomAccess {
+		return nil
+	}
+	if old, ok := in.codecs[track]; ok && old != codec && changed(old, codec) {
+		return fmt.Errorf("%w: the parameters of the codec changed", errRestart)
+	}
+	in.codecs[track] = codec
+	return nil
+}
+
+// changed tells whether decoders must be told about new parameters out of band.
+func changed(old, now media.Codec) bool {
+	switch a := old.(type) {
+	case *media.H264:
+		b, ok := now.(*media.H264)
+		return !ok || a.SPS != nil && !bytes.Equal(a.SPS, b.SPS)
+	case *media.H265:
+		b, ok := now.(*media.H265)
+		return !ok || a.SPS != nil && !bytes.Equal(a.SPS, b.SPS)
+	case *media.AV1:
+		b, ok := now.(*media.AV1)
+		return !ok || a.SequenceHeader != nil && !bytes.Equal(a.SequenceHeader, b.SequenceHeader)
+	case *media.VP9:
+		b, ok := now.(*media.VP9)
+		return !ok || a.Width != 0 && *a != *b
+	}
+	return false
+}
+
+// failed judges an error of a muxer. After some of them a muxer stays broken.
+func (in *instance) failed(err error) error {
+	in.bad++
+	if in.bad >= maxBadUnits || strings.Contains(err.Error(), "maximum segment size") {
+		return fmt.Errorf("%w: %w", errRestart, err)
+	}
+	if time.Since(in.warned) >= warnPeriod {
+		in.warned = time.Now()
+		in.m.log.Warn("a unit was left out", "error", err)
+	}
+	return nil
+}
+
+// errNotFound: there is no such file, or not anymore.
+var errNotFound = errors.New("no such file")

@@ -1,0 +1,455 @@
+package srtcore
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/org/mtx/protocol/internal/egress"
+)
+
+// Intervals in microseconds, and counts, after libsrt.
+const (
+	ackPeriod     = 10_000
+	minNAKPeriod  = 20_000
+	lightACKEvery = 64 // packets
+	ackHistory    = 256
+	maxLosses     = 4096 // ranges
+)
+
+// slot is a place for a packet in the ring of the receiver.
+type slot struct {
+	buf  *packetBuffer
+	at   int64 // when it is to be delivered, microseconds
+	size uint16
+	full bool // a packet has come; without buf there is nothing to deliver (it could not be decrypted)
+}
+
+// loss is a range of packets that are missing.
+type loss struct {
+	lo, hi   seq
+	reported int64 // microseconds
+}
+
+// receiver is the receiving side of a connection, guarded by Conn.mu.
+type receiver struct {
+	window  int
+	started bool // a packet has come
+
+	// The ring holds packets from base (the next one to be delivered) up to end, excluding it. Its length is a
+	// power of two, and grows as needed up to the window.
+	ring   []slot
+	head   int
+	base   seq
+	end    seq
+	held   int // packets in the ring
+	bytes  int // their payloads
+	losses []loss
+
+	clock tsbpd
+
+	ackNo     uint32
+	ackSent   seq   // what the last full acknowledgement said
+	ackTime   int64 // when it was sent
+	acked     bool  // it was acknowledged itself
+	ackTimes  [ackHistory]ackTime
+	unacked   int // packets since any acknowledgement
+	rate      rate
+	probe     linkProbe
+	average   int // size of payloads, bytes
+	belatedUS uint64
+}
+
+// ackTime is when a full acknowledgement was sent.
+type ackTime struct {
+	no uint32
+	at int64
+}
+
+func newReceiver(isn seq, window int, arrival int64, ts uint32) *receiver {
+	return &receiver{
+		window: window, base: isn, end: isn, ackSent: isn, acked: true, average: maxPayload,
+		clock: newTSBPD(arrival, ts),
+	}
+}
+
+func (r *receiver) at(i int) *slot { return &r.ring[(r.head+i)&(len(r.ring)-1)] }
+
+// next returns the first packet that has not come.
+func (r *receiver) next() seq {
+	if len(r.losses) > 0 {
+		return r.losses[0].lo
+	}
+	return r.end
+}
+
+// room makes the ring long enough for the i-th packet.
+func (r *receiver) room(i int) {
+	if i < len(r.ring) {
+		return
+	}
+	size := max(len(r.ring), 64)
+	for size <= i {
+		size *= 2
+	}
+	ring := make([]slot, size)
+	for j := range r.end.from(r.base) {
+		ring[j] = *r.at(j)
+	}
+	r.ring, r.head = ring, 0
+}
+
+// advance moves base on. The slots it passes must be empty.
+func (r *receiver) advance(n int) {
+	if len(r.ring) > 0 {
+		r.head = (r.head + n) & (len(r.ring) - 1)
+	}
+	r.base = r.base.add(n)
+	if r.end.from(r.base) < 0 {
+		r.end = r.base
+	}
+	for len(r.losses) > 0 && r.losses[0].hi.from(r.base) < 0 {
+		r.losses = slices.Delete(r.losses, 0, 1)
+	}
+	if len(r.losses) > 0 && r.losses[0].lo.from(r.base) < 0 {
+		r.losses[0].lo = r.base
+	}
+}
+
+func (r *receiver) clear() {
+	for i := range r.end.from(r.base) {
+		if s := r.at(i); s.buf != nil {
+			putPacketBuffer(s.buf)
+		}
+	}
+	r.ring, r.losses, r.held, r.bytes = nil, nil, 0, 0
+	r.base = r.end
+}
+
+// data takes a data packet in.
+func (c *Conn) data(b *egress.Batch, h header, payload []byte, now int64) {
+	r := c.rcv
+	size := uint64(len(payload) + c.overhead)
+	c.stats.PacketsReceived++
+	c.stats.BytesReceived += size
+	rexmit := h.info&flagRexmit != 0
+	if rexmit {
+		c.stats.PacketsReceivedRetrans++
+		c.stats.BytesReceivedRetrans += size
+	}
+	// Message number 0 is that of packet filters (FEC), which are never agreed on.
+	if r == nil || len(payload) == 0 || len(payload) > maxPayload || h.info&maxMsgNo == 0 {
+		return
+	}
+	r.rate.add(now, 1, int(size))
+	r.average += (len(payload) - r.average) / 8
+	if !rexmit {
+		r.probe.packet(h.seq, now)
+	}
+	i := h.seq.from(r.base)
+	at := r.clock.playTime(h.ts, now, c.latency, !rexmit)
+	if i < 0 || i < len(r.ring) && i < r.end.from(r.base) && r.at(i).full {
+		c.belated(size, now-at)
+		return
+	}
+	if i >= r.window {
+		// There is no room. When there is nothing else to wait for, the stream goes on from here.
+		if r.held > 0 {
+			return
+		}
+		c.skipTo(h.seq)
+		i = 0
+	}
+	r.started = true
+	r.room(i)
+	r.store(c, i, h, payload, at, size)
+	c.noteSequence(b, h.seq, now)
+	if r.unacked++; r.unacked >= lightACKEvery {
+		r.unacked = 0
+		var p [lightACKSize]byte
+		binary.BigEndian.PutUint32(p[:], uint32(r.next()))
+		c.stats.PacketsSentACK++
+		c.control(b, ctrlACK, 0, 0, p[:], now)
+	}
+	c.drive(now, at)
+}
+
+// drive makes sure that the timer loop comes in time.
+func (c *Conn) drive(now, at int64) {
+	if c.nextDrive > now && c.nextDrive <= min(at, now+ackPeriod)+tickGrain {
+		return
+	}
+	c.nextDrive = now + ackPeriod
+	c.l.timers.set(&c.due, now+ackPeriod)
+}
+
+// store decrypts a payload and keeps it in the i-th slot.
+func (r *receiver) store(c *Conn, i int, h header, payload []byte, at int64, size uint64) {
+	s := r.at(i)
+	*s = slot{at: at, full: true}
+	r.held++
+	key := int(h.info&keyMask) >> keyShift
+	encrypted := c.crypto != nil || c.v4Secret != ""
+	if encrypted != (key != keyNone) || encrypted && c.crypto == nil {
+		c.undecrypted(size)
+		return
+	}
+	buf := getPacketBuffer()
+	n := copy(buf[:], payload)
+	if encrypted && !c.crypto.decrypt(buf[:n], h.seq, key) {
+		putPacketBuffer(buf)
+		c.undecrypted(size)
+		return
+	}
+	s.buf, s.size = buf, uint16(n)
+	r.bytes += n
+	c.stats.PacketsReceivedUnique++
+	c.stats.BytesReceivedUnique += size
+}
+
+func (c *Conn) undecrypted(size uint64) {
+	c.stats.PacketsReceivedUndecrypt++
+	c.stats.BytesReceivedUndecrypt += size
+}
+
+func (c *Conn) belated(size uint64, late int64) {
+	c.stats.PacketsReceivedBelated++
+	c.stats.BytesReceivedBelated += size
+	c.rcv.belatedUS += uint64(max(late, 0))
+}
+
+// skipTo gives up everything before a packet. The ring is empty.
+func (c *Conn) skipTo(q seq) {
+	r := c.rcv
+	n := q.from(r.base)
+	if r.started {
+		c.lostForGood(n)
+	}
+	clear(r.ring)
+	r.losses = r.losses[:0]
+	r.base, r.end = q, q
+}
+
+func (c *Conn) lostForGood(n int) {
+	c.stats.PacketsReceivedDrop += uint64(n)
+	c.stats.BytesReceivedDrop += uint64(n) * uint64(c.rcv.average+c.overhead)
+}
+
+// noteSequence keeps the list of losses when a packet has come, and reports new ones at once.
+func (c *Conn) noteSequence(b *egress.Batch, q seq, now int64) {
+	r := c.rcv
+	n := q.from(r.end)
+	if n < 0 {
+		r.found(q, q)
+		return
+	}
+	first := r.end
+	r.end = q.add(1)
+	if n == 0 {
+		return
+	}
+	c.stats.PacketsReceivedLoss += uint64(n)
+	c.stats.BytesReceivedLoss += uint64(n) * uint64(r.average+c.overhead)
+	if len(r.losses) >= maxLosses {
+		r.losses[len(r.losses)-1].hi = q.add(-1) // reports a few too many
+	} else {
+		r.losses = append(r.losses, loss{lo: first, hi: q.add(-1), reported: now})
+	}
+	var p [8]byte
+	c.stats.PacketsSentNAK++
+	c.control(b, ctrlNAK, 0, 0, appendLoss(p[:0], first, q.add(-1)), now)
+}
+
+// found takes a range off the list of losses.
+func (r *receiver) found(lo, hi seq) {
+	i, _ := slices.BinarySearchFunc(r.losses, lo, func(l loss, q seq) int { return l.hi.from(q) })
+	for i < len(r.losses) && r.losses[i].lo.from(hi) <= 0 {
+		l := &r.losses[i]
+		before, after := l.lo.from(lo) < 0, l.hi.from(hi) > 0
+		switch {
+		case before && after:
+			if len(r.losses) >= maxLosses {
+				return
+			}
+			tail := loss{hi.add(1), l.hi, l.reported}
+			l.hi = lo.add(-1)
+			r.losses = slices.Insert(r.losses, i+1, tail)
+			return
+		case before:
+			l.hi = lo.add(-1)
+			i++
+		case after:
+			l.lo = hi.add(1)
+			return
+		default:
+			r.losses = slices.Delete(r.losses, i, i+1)
+		}
+	}
+}
+
+// onDropReq stops waiting for packets that the peer has given up. They still may come.
+func (c *Conn) onDropReq(payload []byte) {
+	r := c.rcv
+	if r == nil || len(payload) < 8 {
+		return
+	}
+	lo, hi := binary.BigEndian.Uint32(payload), binary.BigEndian.Uint32(payload[4:])
+	if lo > maxSeq || hi > maxSeq || seq(hi).from(seq(lo)) < 0 {
+		return
+	}
+	r.found(seq(lo), seq(hi))
+}
+
+// onACKACK measures the round-trip time and the drift of the peer's clock.
+func (c *Conn) onACKACK(h header, now int64) {
+	r := c.rcv
+	if r == nil {
+		return
+	}
+	a := &r.ackTimes[h.info%ackHistory]
+	if a.no != h.info || a.at == 0 {
+		return
+	}
+	c.rtt.sample(now - a.at)
+	a.at = 0
+	if h.info == r.ackNo {
+		r.acked = true
+	}
+	r.clock.sample(h.ts, now, c.rtt.smoothed)
+}
+
+// tickReceiver delivers what is due, acknowledges and reports losses. It returns when to be called again.
+func (c *Conn) tickReceiver(b *egress.Batch, w *tickWork, now int64) int64 {
+	r := c.rcv
+	next := now + idleTick
+	if c.opened {
+		w.deliver = c.release(w.deliver, now)
+	}
+	if !r.started {
+		return next
+	}
+	if r.next() != r.ackSent && now-r.ackTime >= ackPeriod || !r.acked && now-r.ackTime >= c.rtt.timeout() {
+		c.sendACK(b, now)
+	}
+	if len(r.losses) > 0 {
+		next = min(next, c.reportLosses(b, now))
+	}
+	if r.next() != r.ackSent {
+		next = min(next, r.ackTime+ackPeriod)
+	} else if !r.acked {
+		next = min(next, r.ackTime+c.rtt.timeout())
+	}
+	if r.held > 0 {
+		if c.opened {
+			next = min(next, max(r.firstDue(), now+1))
+		}
+		next = min(next, now+idleTick)
+	}
+	c.nextDrive = next
+	return next
+}
+
+// firstDue returns when the first packet that is there is to be delivered.
+func (r *receiver) firstDue() int64 {
+	for i := range r.end.from(r.base) {
+		if s := r.at(i); s.full {
+			return s.at
+		}
+	}
+	return 1<<63 - 1
+}
+
+// release takes the packets whose time has come. Missing ones before them are too late.
+func (c *Conn) release(dst []delivery, now int64) []delivery {
+	r := c.rcv
+	for r.held > 0 {
+		i := 0
+		for !r.at(i).full {
+			i++
+		}
+		s := r.at(i)
+		if s.at > now {
+			break
+		}
+		if i > 0 {
+			c.lostForGood(i)
+			r.advance(i)
+		}
+		dst = r.take(dst, s)
+	}
+	return dst
+}
+
+// take delivers the first packet.
+func (r *receiver) take(dst []delivery, s *slot) []delivery {
+	if s.buf != nil {
+		dst = append(dst, delivery{s.buf, int(s.size)})
+		r.bytes -= int(s.size)
+	}
+	*s = slot{}
+	r.held--
+	r.advance(1)
+	return dst
+}
+
+// releaseAll takes all packets, whenever they are due.
+func (r *receiver) releaseAll(dst []delivery) []delivery {
+	for r.held > 0 {
+		i := 0
+		for !r.at(i).full {
+			i++
+		}
+		if i > 0 {
+			r.advance(i)
+		}
+		dst = r.take(dst, r.at(0))
+	}
+	return dst
+}
+
+// sendACK sends a full acknowledgement (section 3.2.4).
+func (c *Conn) sendACK(b *egress.Batch, now int64) {
+	r := c.rcv
+	if r.ackNo++; r.ackNo == 0 {
+		r.ackNo = 1
+	}
+	r.ackTimes[r.ackNo%ackHistory] = ackTime{r.ackNo, now}
+	r.ackSent, r.ackTime, r.acked, r.unacked = r.next(), now, false, 0
+	packets, bytes := r.rate.perSecond(now)
+	var p [fullACKSize]byte
+	binary.BigEndian.PutUint32(p[:], uint32(r.ackSent))
+	binary.BigEndian.PutUint32(p[4:], uint32(c.rtt.smoothed))
+	binary.BigEndian.PutUint32(p[8:], uint32(c.rtt.variance))
+	binary.BigEndian.PutUint32(p[12:], uint32(max(r.window-r.end.from(r.base), 2)))
+	binary.BigEndian.PutUint32(p[16:], uint32(packets))
+	binary.BigEndian.PutUint32(p[20:], uint32(r.probe.capacity()))
+	binary.BigEndian.PutUint32(p[24:], uint32(bytes))
+	c.stats.PacketsSentACK++
+	c.control(b, ctrlACK, 0, r.ackNo, p[:], now)
+}
+
+// reportLosses sends a periodic loss report (section 4.8.2) and returns when the next one is due.
+func (c *Conn) reportLosses(b *egress.Batch, now int64) int64 {
+	r := c.rcv
+	period := max((c.rtt.smoothed+4*c.rtt.variance)/2, minNAKPeriod)
+	next := now + period
+	var space [maxControl]byte
+	p := space[:0]
+	for i := range r.losses {
+		l := &r.losses[i]
+		if now-l.reported < period {
+			next = min(next, l.reported+period)
+			continue
+		}
+		if len(p)+8 > maxPayload {
+			next = now
+			break
+		}
+		p = appendLoss(p, l.lo, l.hi)
+		l.reported = now
+	}
+	if len(p) > 0 {
+		c.stats.PacketsSentNAK++
+		c.control(b, ctrlNAK, 0, 0, p, now)
+	}
+	return max(next, now+tickGrain)
+}

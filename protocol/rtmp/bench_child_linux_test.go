@@ -1,0 +1,4 @@
+package rtmp_test
+
+// benchChild is set where there are benchmarks that start processes.
+var benchChild = benchClients

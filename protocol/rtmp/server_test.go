@@ -1,0 +1,571 @@
+package rtmp_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bluenviron/gortmplib"
+	"github.com/bluenviron/gortmplib/pkg/codecs"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+
+	"github.com/org/mtx/protocol/rtmp"
+	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/media"
+	"github.com/org/mtx/router/routertest"
+)
+
+// patience bounds every wait; it is long because machines that run tests are slow.
+const patience = 20 * time.Second
+
+var (
+	sps = []byte{
+		0x67, 0x42, 0xc0, 0x28, 0xd9, 0x00, 0x78, 0x02, 0x27, 0xe5, 0x84, 0x00, 0x00, 0x03, 0x00, 0x04,
+		0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc9, 0x20,
+	}
+	pps = []byte{0x68, 0x08}
+)
+
+// start runs a server in which every path exists.
+func start(t testing.TB, s *rtmp.Server, edit ...func(*router.Config)) (r *router.Router, addr string) {
+	t.Helper()
+	s.Addr = "127.0.0.1:0"
+	cfg := router.Config{
+		Protocols: []router.Protocol{s},
+		Paths:     []router.PathConfig{{Name: router.AllOthers}},
+		AuthPause: -1,
+	}
+	for _, f := range edit {
+		f(&cfg)
+	}
+	r = routertest.New(t, cfg)
+	return r, r.ProtocolAddrs(s.Name())[0].String()
+}
+
+// dial connects a client of gortmplib.
+func dial(t testing.TB, publish bool, format string, args ...any) (*gortmplib.Client, error) {
+	t.Helper()
+	u, err := url.Parse(fmt.Sprintf(format, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := &gortmplib.Client{URL: u, Publish: publish}
+	if err := c.Initialize(ctx); err != nil {
+		return nil, err
+	}
+	t.Cleanup(c.Close)
+	_ = c.NetConn().SetDeadline(time.Now().Add(patience))
+	return c, nil
+}
+
+func mustDial(t testing.TB, publish bool, format string, args ...any) *gortmplib.Client {
+	t.Helper()
+	c, err := dial(t, publish, format, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// source publishes H264 and AAC with gortmplib.
+type source struct {
+	*gortmplib.Writer
+	c            *gortmplib.Client
+	video, audio *gortmplib.Track
+}
+
+func publish(t testing.TB, format string, args ...any) *source {
+	t.Helper()
+	return publishOn(t, mustDial(t, true, format, args...))
+}
+
+func publishOn(t testing.TB, c *gortmplib.Client) *source {
+	t.Helper()
+	s := &source{
+		c:     c,
+		video: &gortmplib.Track{Codec: &codecs.H264{SPS: sps, PPS: pps}},
+		audio: &gortmplib.Track{Codec: &codecs.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
+			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
+		}}},
+	}
+	s.Writer = &gortmplib.Writer{Conn: s.c, Tracks: []*gortmplib.Track{s.video, s.audio}}
+	if err := s.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// picture sends picture n of 25 a second, every 25th of which is a key frame.
+func (s *source) picture(t testing.TB, n int) {
+	t.Helper()
+	au := [][]byte{{0x41, 0x9a, byte(n), byte(n >> 8)}}
+	if n%25 == 0 {
+		au = [][]byte{{0x65, 0x88, byte(n), byte(n >> 8)}}
+	}
+	pts := time.Duration(n) * 40 * time.Millisecond
+	if err := s.WriteH264(s.video, pts, pts, au); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteMPEG4Audio(s.audio, pts, []byte{1, 2, byte(n)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run sends pictures until the test ends; step is the time between them.
+func (s *source) run(t testing.TB, step time.Duration) (stop func()) {
+	t.Helper()
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			s.picture(t, n)
+			select {
+			case <-tick.C:
+			case <-quit:
+				return
+			}
+		}
+	})
+	var once sync.Once
+	stop = func() { once.Do(func() { close(quit); wg.Wait() }) }
+	t.Cleanup(stop)
+	return stop
+}
+
+// hold publishes a stream of the program.
+func hold(t testing.TB, r *router.Router, path string) *router.Publisher {
+	t.Helper()
+	pub, err := r.Publish(t.Context(), path, routertest.SampleTracks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pub.Close)
+	return pub
+}
+
+func TestConformance(t *testing.T) {
+	addr := routertest.FreeAddr(t)
+	routertest.TestProtocol(t, func() router.Protocol { return &rtmp.Server{Addr: addr} })
+}
+
+// What a client publishes is read by others, over RTMP and in the router.
+func TestPublishAndRead(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	src := publish(t, "rtmp://%s/a/b", addr)
+	src.run(t, time.Millisecond)
+	stream := routertest.WaitReady(t, r, "a/b")
+	if tr := stream.Tracks(); len(tr) != 2 || tr[0].Codec.Name() != "H264" || tr[1].Codec.Name() != "MPEG-4 Audio" {
+		t.Fatalf("tracks: %+v", tr)
+	}
+	for _, form := range []string{"rtmp://%s/a/b", "rtmp://%s/a#b", "rtmp://%s/a/b/", "rtmp://%s/a#/b"} {
+		got := read(t, mustDial(t, false, form, addr))
+		if !got.key || got.video < 2 || got.audio < 2 {
+			t.Errorf("%s: %+v", form, got)
+		}
+	}
+}
+
+// reading is what a client of gortmplib received.
+type reading struct {
+	tracks       []*gortmplib.Track
+	key          bool // the first picture was one
+	video, audio int
+	firstVideo   time.Duration
+	firstAudio   time.Duration
+	sorted       bool
+}
+
+// read reads until some pictures and audio have come.
+func read(t testing.TB, c *gortmplib.Client) *reading {
+	t.Helper()
+	rd := &gortmplib.Reader{Conn: c}
+	if err := rd.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	got := &reading{tracks: rd.Tracks(), sorted: true}
+	last := time.Duration(-1)
+	for _, tr := range rd.Tracks() {
+		switch tr.Codec.(type) {
+		case *codecs.H264:
+			rd.OnDataH264(tr, func(pts, dts time.Duration, au [][]byte) {
+				if len(au) > 0 && au[len(au)-1][0]&0x1f > 5 {
+					return // parameter sets
+				}
+				if got.video == 0 {
+					got.key, got.firstVideo = au[len(au)-1][0]&0x1f == 5, pts
+				}
+				got.sorted = got.sorted && dts > last
+				last = dts
+				got.video++
+			})
+		case *codecs.MPEG4Audio:
+			rd.OnDataMPEG4Audio(tr, func(pts time.Duration, _ []byte) {
+				if got.audio == 0 {
+					got.firstAudio = pts
+				}
+				got.audio++
+			})
+		case *codecs.Opus:
+			rd.OnDataOpus(tr, func(pts time.Duration, _ []byte) {
+				if got.audio == 0 {
+					got.firstAudio = pts
+				}
+				got.audio++
+			})
+		}
+	}
+	for got.video < 30 || got.audio < 30 {
+		if err := rd.Read(); err != nil {
+			t.Fatalf("after %d pictures and %d audio frames: %v", got.video, got.audio, err)
+		}
+	}
+	return got
+}
+
+// A reader that joins late begins with a key frame, with audio beside it.
+func TestLateReader(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	src := publish(t, "rtmp://%s/cam", addr)
+	src.run(t, time.Millisecond)
+	routertest.WaitReady(t, r, "cam")
+	for range 5 {
+		got := read(t, mustDial(t, false, "rtmp://%s/cam", addr))
+		if d := got.firstAudio - got.firstVideo; !got.key || !got.sorted || d > 100*time.Millisecond || d < -100*time.Millisecond {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// A stream of the program, whose time stamps are large, begins at zero.
+func TestReadProgramStream(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	pub := hold(t, r, "prog")
+	c := mustDial(t, false, "rtmp://%s/prog", addr)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		routertest.WaitReaders(t, r, "prog", 1)
+		for i := 0; ; i++ {
+			v, a := routertest.SampleUnit(0, i), routertest.SampleUnit(1, i*5/3)
+			v.PTS, a.PTS = v.PTS+90000*7200, a.PTS+48000*7200
+			pub.Write(0, v)
+			pub.Write(1, a)
+			select {
+			case <-quit:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	got := read(t, c)
+	close(quit)
+	<-done
+	// rounding to milliseconds
+	if !got.key || got.firstVideo > time.Second || got.firstVideo < 0 || got.firstAudio-got.firstVideo > 50*time.Millisecond {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Everybody gets the end of the stream.
+func TestEndOfStream(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	pub := hold(t, r, "cam")
+	c := mustDial(t, false, "rtmp://%s/cam", addr)
+	routertest.WaitReaders(t, r, "cam", 1)
+	pub.Close()
+	for {
+		if _, err := c.Read(); err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+	}
+}
+
+// A path that has a publisher refuses another one, or gives way, as configured.
+func TestOverride(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
+		c.Paths = append(c.Paths, router.PathConfig{Name: "open", Override: true})
+	})
+	for _, path := range []string{"closed", "open"} {
+		first := publish(t, "rtmp://%s/%s", addr, path)
+		stop := first.run(t, time.Millisecond)
+		old := routertest.WaitReady(t, r, path)
+		second, err := dial(t, true, "rtmp://%s/%s", addr, path)
+		if path == "closed" {
+			if err == nil {
+				t.Error("a second publisher was accepted")
+			}
+			stop()
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		s := &source{c: second, video: first.video, audio: first.audio}
+		s.Writer = &gortmplib.Writer{Conn: second, Tracks: first.Tracks}
+		if err := s.Initialize(); err != nil {
+			t.Fatal(err)
+		}
+		s.run(t, time.Millisecond)
+		routertest.Eventually(t, "the first publisher is replaced", func() bool { return errors.Is(old.Err(), router.ErrReplaced) })
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
+		c.Paths = []router.PathConfig{
+			{Name: "known"}, {Name: "pulled", Source: &routertest.Source{}},
+			{Name: "gone", Source: redirectTo("rtsp://other/stream")},
+			{Name: "loop", Source: redirectTo("/loop")},
+		}
+	})
+	for _, ca := range []struct {
+		publish bool
+		path    string
+	}{{true, "unknown"}, {false, "unknown"}, {false, "known"}, {true, "pulled"}, {false, "gone"}, {false, "loop"}, {true, ""}, {false, "a/../b"}} {
+		begin := time.Now()
+		if _, err := dial(t, ca.publish, "rtmp://%s/%s", addr, ca.path); err == nil {
+			t.Errorf("publish %v on %q was accepted", ca.publish, ca.path)
+		} else if errors.Is(err, io.EOF) {
+			t.Errorf("publish %v on %q: no reason was given", ca.publish, ca.path)
+		}
+		if time.Since(begin) > patience/2 {
+			t.Errorf("the answer for %q took %v", ca.path, time.Since(begin))
+		}
+	}
+}
+
+type redirectTo string
+
+func (redirectTo) Type() string          { return "redirect" }
+func (r redirectTo) RedirectURL() string { return string(r) }
+func (redirectTo) Run(ctx context.Context, _ *router.SourceRun) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A path that sends readers to another one is followed, unseen by the client.
+func TestRedirect(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
+		c.Paths = append(c.Paths, router.PathConfig{Name: "old", Source: redirectTo("/new")})
+	})
+	publish(t, "rtmp://%s/new", addr).run(t, time.Millisecond)
+	routertest.WaitReady(t, r, "new")
+	if got := read(t, mustDial(t, false, "rtmp://%s/old", addr)); !got.key {
+		t.Errorf("%+v", got)
+	}
+}
+
+// An on-demand source is started by a reader; one that leaves before is noticed.
+func TestOnDemand(t *testing.T) {
+	t.Parallel()
+	started := make(chan struct{}, 10)
+	src := &routertest.Source{RunFunc: func(ctx context.Context, run *router.SourceRun) error {
+		started <- struct{}{}
+		if run.Path == "never" {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		pub, err := run.Publish(ctx, routertest.SampleTracks(), router.PublishOptions{})
+		if err != nil {
+			return err
+		}
+		defer pub.Close()
+		for i := 0; ctx.Err() == nil; i++ {
+			pub.Write(0, routertest.SampleUnit(0, i))
+			pub.Write(1, routertest.SampleUnit(1, i))
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+		return ctx.Err()
+	}}
+	demand := router.OnDemand{Enabled: true, StartTimeout: patience}
+	r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
+		c.Paths = []router.PathConfig{
+			{Name: "never", Source: src, OnDemand: demand}, {Name: "demand", Source: src, OnDemand: demand},
+		}
+	})
+	if got := read(t, mustDial(t, false, "rtmp://%s/demand", addr)); !got.key {
+		t.Errorf("%+v", got)
+	}
+	<-started
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-started
+		cancel()
+	}()
+	u, _ := url.Parse("rtmp://" + addr + "/never")
+	c := &gortmplib.Client{URL: u}
+	if err := c.Initialize(ctx); err == nil {
+		t.Fatal("a reader of nothing was accepted")
+	}
+	routertest.Eventually(t, "the connection is gone", func() bool {
+		for i := range r.Sessions("rtmpConn") {
+			if i.Path == "" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Details, kick, and the names of things.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	publish(t, "rtmp://%s/cam?x=y", addr).run(t, time.Millisecond)
+	routertest.WaitReady(t, r, "cam")
+	c := mustDial(t, false, "rtmp://%s/cam", addr)
+	routertest.WaitReaders(t, r, "cam", 1)
+	states := map[string]*rtmp.Details{}
+	routertest.Eventually(t, "bytes on both connections", func() bool {
+		for i := range r.Sessions("rtmpConn") {
+			d, ok := i.Details.(*rtmp.Details)
+			if !ok {
+				t.Fatalf("details are %T", i.Details)
+			}
+			states[d.State] = d
+		}
+		p, q := states["publish"], states["read"]
+		return p != nil && q != nil && p.InboundBytes > 4000 && q.OutboundBytes > 4000
+	})
+	p, q := states["publish"], states["read"]
+	if p.Path != "cam" || p.Query != "x=y" || p.BytesReceived != p.InboundBytes || q.Path != "cam" || q.BytesSent != q.OutboundBytes {
+		t.Errorf("details: %+v, %+v", p, q)
+	}
+	path, _ := r.Path("cam")
+	if info := path.Info(); info.Source.Type != "rtmpConn" || info.Source.ID != p.ID || info.Readers[0].ID != q.ID {
+		t.Errorf("path: %+v", info)
+	}
+	if err := r.Kick("rtmpConn", q.ID); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := c.Read(); err != nil {
+			break
+		}
+	}
+	routertest.WaitReaders(t, r, "cam", 0)
+}
+
+// A reader of codecs of enhanced RTMP and of several tracks gets them all.
+func TestEnhanced(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	c := mustDial(t, true, "rtmp://%s/multi", addr)
+	vps := []byte{
+		0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0xb0, 0x00, 0x00, 0x03,
+		0x00, 0x00, 0x03, 0x00, 0x7b, 0x18, 0xb0, 0x24,
+	}
+	sps265 := []byte{
+		0x42, 0x01, 0x01, 0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0xb0, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03,
+		0x00, 0x7b, 0xa0, 0x07, 0x82, 0x00, 0x88, 0x7d, 0xb6, 0x71, 0x8b, 0x92, 0x44, 0x80, 0x53, 0x88,
+		0x88, 0x92, 0xcf, 0x24, 0xa6, 0x92, 0x72, 0xc9, 0x12, 0x49, 0x22, 0xdc, 0x91, 0xaa, 0x48, 0xfc,
+		0xa2, 0x23, 0xff, 0x00, 0x01, 0x00, 0x01, 0x6a, 0x02, 0x02, 0x02, 0x01,
+	}
+	pps265 := []byte{0x44, 0x01, 0xc0, 0x25, 0x2f, 0x05, 0x32, 0x40}
+	h265 := &gortmplib.Track{Codec: &codecs.H265{VPS: vps, SPS: sps265, PPS: pps265}}
+	h264 := &gortmplib.Track{Codec: &codecs.H264{SPS: sps, PPS: pps}}
+	ac3 := &gortmplib.Track{Codec: &codecs.AC3{SampleRate: 48000, ChannelCount: 1}}
+	aac := &gortmplib.Track{Codec: &codecs.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
+	}}}
+	w := &gortmplib.Writer{Conn: c, Tracks: []*gortmplib.Track{h265, h264, ac3, aac}}
+	if err := w.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	write := func(n int) {
+		pts := time.Duration(n) * 100 * time.Millisecond
+		err := errors.Join(
+			w.WriteH265(h265, pts, pts, [][]byte{{0x26, 1, 0xaf, byte(n)}}),
+			w.WriteH264(h264, pts, pts, [][]byte{{0x65, 0x88, byte(n)}}),
+			w.WriteAC3(ac3, pts, []byte{0x0b, 0x77, 0x47, 0x11, 0x0c, 0x40, 0x2f, 0x84, 0x2b, 0xc1, 0x07, 0x7a, 0xb0, 0xfa, 0xbb, 0xea}),
+			w.WriteMPEG4Audio(aac, pts, []byte{1, 2, byte(n)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(0)
+	stream := routertest.WaitReady(t, r, "multi")
+	want := []string{"H265", "H264", "AC3", "MPEG-4 Audio"}
+	var names []string
+	for _, tr := range stream.Tracks() {
+		names = append(names, tr.Codec.Name())
+	}
+	if fmt.Sprint(names) != fmt.Sprint(want) {
+		t.Fatalf("tracks: %v", names)
+	}
+	rc := mustDial(t, false, "rtmp://%s/multi", addr)
+	routertest.WaitReaders(t, r, "multi", 1)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 1; ; n++ {
+			select {
+			case <-quit:
+				return
+			case <-time.After(5 * time.Millisecond):
+				write(n)
+			}
+		}
+	}()
+	rd := &gortmplib.Reader{Conn: rc}
+	err := rd.Initialize()
+	close(quit)
+	<-done
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracks := rd.Tracks()
+	if len(tracks) != 4 {
+		t.Fatalf("the reader sees %d tracks", len(tracks))
+	}
+	if c, ok := tracks[0].Codec.(*codecs.H265); !ok || !bytes.Equal(c.SPS, sps265) {
+		t.Errorf("first track: %+v", tracks[0].Codec)
+	}
+	if c, ok := tracks[3].Codec.(*codecs.MPEG4Audio); !ok || c.Config.SampleRate != 48000 {
+		t.Errorf("last track: %+v", tracks[3].Codec)
+	}
+}
+
+// Tracks that RTMP cannot carry are left out; a stream of nothing else is refused.
+func TestUnknownTracks(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	for path, tracks := range map[string][]media.Track{
+		"some": {{Codec: &media.KLV{}}, {Codec: &media.H264{SPS: sps, PPS: pps}}},
+		"none": {{Codec: &media.KLV{}}},
+	} {
+		pub, err := r.Publish(t.Context(), path, tracks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pub.Close()
+		_, err = dial(t, false, "rtmp://%s/%s", addr, path)
+		if (err == nil) != (path == "some") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

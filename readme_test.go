@@ -1,0 +1,98 @@
+package mtx_test
+
+import (
+	"go/format"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// documents are what users read.
+var documents = []string{"README.md", "CHANGELOG.md", "docs/architecture.md"}
+
+// Programs in documents compile as they are.
+func TestProgramsInDocuments(t *testing.T) {
+	t.Parallel()
+	found := false
+	for _, name := range documents {
+		for i, block := range blocks(t, name, "go") {
+			if !strings.HasPrefix(block, "package ") {
+				continue // a fragment
+			}
+			found = true
+			file := filepath.Join(t.TempDir(), "main.go")
+			if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// a file outside of the module is compiled as a part of this one
+			cmd := exec.Command("go", "vet", file)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s, Go block %d: %v\n%s", name, i+1, err, out)
+			}
+			if f, err := format.Source([]byte(block)); err != nil || string(f) != block {
+				t.Errorf("%s, Go block %d is not formatted: %v", name, i+1, err)
+			}
+		}
+	}
+	if !found {
+		t.Error("no program was found")
+	}
+}
+
+// Commands in documents are targets of the Makefile, and links lead somewhere.
+func TestReferencesInDocuments(t *testing.T) {
+	t.Parallel()
+	makefile := read(t, "Makefile")
+	target := regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9]+)")
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	count := 0
+	for _, name := range documents {
+		text := read(t, name)
+		for _, m := range target.FindAllStringSubmatch(text, -1) {
+			count++
+			if !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s: there is no target %q in the Makefile", name, m[1])
+			}
+		}
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			count++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), m[1])); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if count == 0 {
+		t.Error("no references were found")
+	}
+}
+
+// blocks returns the blocks of code of a document that are in a language.
+func blocks(t *testing.T, name, language string) []string {
+	t.Helper()
+	var out []string
+	rest := "\n" + read(t, name)
+	for {
+		_, after, ok := strings.Cut(rest, "\n```"+language+"\n")
+		if !ok {
+			return out
+		}
+		block, after, ok := strings.Cut(after, "\n```")
+		if !ok {
+			t.Fatalf("%s: a block does not end", name)
+		}
+		out = append(out, block+"\n")
+		rest = after
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
