@@ -30,6 +30,10 @@ const (
 	// maxPart bounds _HLS_part.
 	maxPart = 1000
 
+	// minSegments is how many segments the first playlist must have: GStreamer
+	// stumbles over a single one.
+	minSegments = 2
+
 	// maxDerived is how many versions of a playlist are kept, for clients with
 	// different queries.
 	maxDerived = 16
@@ -210,13 +214,29 @@ func (in *instance) render(file, query string) (rec *recorder) {
 		}
 		muxers, file = muxers[n:n+1], name
 	}
-	for _, g := range muxers { // names of media files are unique
-		rec = handle(g.Handle, file, query)
-		if rec.status != 0 {
-			break
+	for {
+		in.cacheMu.Lock()
+		next := in.next
+		in.cacheMu.Unlock()
+		for _, g := range muxers { // names of media files are unique
+			rec = handle(g.Handle, file, query)
+			if rec.status != 0 {
+				break
+			}
+		}
+		if !isPlaylist(file) || rec.status != http.StatusOK || !in.young.Load() {
+			return rec
+		}
+		if bytes.Count(rec.body, []byte("#EXTINF:")) >= minSegments {
+			in.young.Store(false)
+			return rec
+		}
+		select {
+		case <-next:
+		case <-in.done:
+			return &recorder{status: http.StatusInternalServerError}
 		}
 	}
-	return rec
 }
 
 func handle(h http.HandlerFunc, file, query string) *recorder {

@@ -51,7 +51,12 @@ type instance struct {
 
 	version atomic.Uint64 // changes whenever playlists may have changed
 
+	// young tells that playlists have too few segments. Then next is closed and
+	// replaced whenever version changes.
+	young atomic.Bool
+
 	cacheMu sync.Mutex
+	next    chan struct{}
 	answers map[string]*answer
 	blocked int // answers that are being made
 	swept   time.Time
@@ -75,8 +80,9 @@ func newInstance(m *muxer, stream *router.Stream) (*instance, error) {
 	in := &instance{
 		m: m, stream: stream, layout: hlsbridge.NewLayout(stream.Tracks(), m.Variant),
 		tracks: map[int][]target{}, leading: map[int]bool{}, codecs: map[int]media.Codec{}, clocks: map[int]clock{},
-		answers: map[string]*answer{}, done: make(chan struct{}),
+		answers: map[string]*answer{}, next: make(chan struct{}), done: make(chan struct{}),
 	}
+	in.young.Store(m.Variant == MPEGTS) // otherwise gohlslib waits
 	variant, _ := m.Variant.Muxer()
 	for n, tracks := range in.layout.Muxers {
 		g := &gohlslib.Muxer{
@@ -174,6 +180,12 @@ func (in *instance) write(track int, u *media.Unit) error {
 	}
 	if in.leading[track] && (u.RandomAccess || in.m.Variant == LowLatency) {
 		in.version.Add(1)
+		if in.young.Load() {
+			in.cacheMu.Lock()
+			close(in.next)
+			in.next = make(chan struct{})
+			in.cacheMu.Unlock()
+		}
 	}
 	return nil
 }

@@ -35,7 +35,8 @@ type conn struct {
 	created time.Time
 	log     *slog.Logger
 	remote  net.Addr
-	net     net.Conn // with TLS, if there is some
+	raw     net.Conn
+	net     net.Conn // raw, or TLS on top of it
 	rw      *meter
 	rtmp    *rtmpconn.Server
 	cancel  context.CancelCauseFunc
@@ -55,7 +56,7 @@ func (sv *server) handle(ctx context.Context, nc net.Conn) error {
 	id := uuid.NewString()
 	c := &conn{
 		sv: sv, id: id, created: time.Now(), log: sv.log.With("conn", id[:8]), remote: nc.RemoteAddr(),
-		net: nc, cancel: cancel, state: "idle",
+		raw: nc, net: nc, cancel: cancel, state: "idle",
 	}
 	c.log.Debug("connection opened", "remote", c.remote.String())
 	// the whole of what precedes media has one deadline
@@ -141,10 +142,11 @@ func (c *conn) recoverPanic() {
 	}
 }
 
-// fail ends the connection from elsewhere.
+// fail ends the connection from elsewhere, without the courtesies of TLS, which
+// may take long.
 func (c *conn) fail(err error) {
 	c.cancel(err)
-	_ = c.net.Close()
+	_ = c.raw.Close()
 }
 
 // peer tells operators who this is.

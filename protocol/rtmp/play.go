@@ -22,7 +22,7 @@ func (c *conn) play(ctx context.Context, req *rtmpconn.Request) error {
 		cancel(c.hear())
 	})
 	defer hearing.Wait()
-	defer func() { _ = c.net.Close() }()
+	defer func() { _ = c.raw.Close() }() // before hearing.Wait
 
 	target := c.rtmp.Target(req.Key)
 	att, grant, err := c.attach(ctx, target)
@@ -40,7 +40,7 @@ func (c *conn) play(ctx context.Context, req *rtmpconn.Request) error {
 		WriteTimeout: c.sv.cfg.WriteTimeout,
 		OnError:      func(err error) { cancel(err) },
 	})
-	defer func() { _ = out.Close() }() // before hearing.Wait
+	defer func() { _ = out.Close() }()
 	c.begins("read", grant, target.Query)
 	c.rtmp.SetWriter(out)
 	if err := c.rtmp.AcceptRequest(req); err != nil {

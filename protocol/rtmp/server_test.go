@@ -1,23 +1,17 @@
 package rtmp_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/bluenviron/gortmplib"
-	"github.com/bluenviron/gortmplib/pkg/codecs"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"github.com/org/mtx/protocol/rtmp"
 	"github.com/org/mtx/router"
-	"github.com/org/mtx/router/media"
 	"github.com/org/mtx/router/routertest"
 )
 
@@ -46,100 +40,6 @@ func start(t testing.TB, s *rtmp.Server, edit ...func(*router.Config)) (r *route
 	}
 	r = routertest.New(t, cfg)
 	return r, r.ProtocolAddrs(s.Name())[0].String()
-}
-
-// dial connects a client of gortmplib.
-func dial(t testing.TB, publish bool, format string, args ...any) (*gortmplib.Client, error) {
-	t.Helper()
-	u, err := url.Parse(fmt.Sprintf(format, args...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c := &gortmplib.Client{URL: u, Publish: publish}
-	if err := c.Initialize(ctx); err != nil {
-		return nil, err
-	}
-	t.Cleanup(c.Close)
-	_ = c.NetConn().SetDeadline(time.Now().Add(patience))
-	return c, nil
-}
-
-func mustDial(t testing.TB, publish bool, format string, args ...any) *gortmplib.Client {
-	t.Helper()
-	c, err := dial(t, publish, format, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// source publishes H264 and AAC with gortmplib.
-type source struct {
-	*gortmplib.Writer
-	c            *gortmplib.Client
-	video, audio *gortmplib.Track
-}
-
-func publish(t testing.TB, format string, args ...any) *source {
-	t.Helper()
-	return publishOn(t, mustDial(t, true, format, args...))
-}
-
-func publishOn(t testing.TB, c *gortmplib.Client) *source {
-	t.Helper()
-	s := &source{
-		c:     c,
-		video: &gortmplib.Track{Codec: &codecs.H264{SPS: sps, PPS: pps}},
-		audio: &gortmplib.Track{Codec: &codecs.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
-			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
-		}}},
-	}
-	s.Writer = &gortmplib.Writer{Conn: s.c, Tracks: []*gortmplib.Track{s.video, s.audio}}
-	if err := s.Initialize(); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// picture sends picture n of 25 a second, every 25th of which is a key frame.
-func (s *source) picture(t testing.TB, n int) {
-	t.Helper()
-	au := [][]byte{{0x41, 0x9a, byte(n), byte(n >> 8)}}
-	if n%25 == 0 {
-		au = [][]byte{{0x65, 0x88, byte(n), byte(n >> 8)}}
-	}
-	pts := time.Duration(n) * 40 * time.Millisecond
-	if err := s.WriteH264(s.video, pts, pts, au); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.WriteMPEG4Audio(s.audio, pts, []byte{1, 2, byte(n)}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// run sends pictures until the test ends; step is the time between them.
-func (s *source) run(t testing.TB, step time.Duration) (stop func()) {
-	t.Helper()
-	quit := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(step)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			s.picture(t, n)
-			select {
-			case <-tick.C:
-			case <-quit:
-				return
-			}
-		}
-	})
-	var once sync.Once
-	stop = func() { once.Do(func() { close(quit); wg.Wait() }) }
-	t.Cleanup(stop)
-	return stop
 }
 
 // hold publishes a stream of the program.
@@ -174,63 +74,6 @@ func TestPublishAndRead(t *testing.T) {
 			t.Errorf("%s: %+v", form, got)
 		}
 	}
-}
-
-// reading is what a client of gortmplib received.
-type reading struct {
-	tracks       []*gortmplib.Track
-	key          bool // the first picture was one
-	video, audio int
-	firstVideo   time.Duration
-	firstAudio   time.Duration
-	sorted       bool
-}
-
-// read reads until some pictures and audio have come.
-func read(t testing.TB, c *gortmplib.Client) *reading {
-	t.Helper()
-	rd := &gortmplib.Reader{Conn: c}
-	if err := rd.Initialize(); err != nil {
-		t.Fatal(err)
-	}
-	got := &reading{tracks: rd.Tracks(), sorted: true}
-	last := time.Duration(-1)
-	for _, tr := range rd.Tracks() {
-		switch tr.Codec.(type) {
-		case *codecs.H264:
-			rd.OnDataH264(tr, func(pts, dts time.Duration, au [][]byte) {
-				if len(au) > 0 && au[len(au)-1][0]&0x1f > 5 {
-					return // parameter sets
-				}
-				if got.video == 0 {
-					got.key, got.firstVideo = au[len(au)-1][0]&0x1f == 5, pts
-				}
-				got.sorted = got.sorted && dts > last
-				last = dts
-				got.video++
-			})
-		case *codecs.MPEG4Audio:
-			rd.OnDataMPEG4Audio(tr, func(pts time.Duration, _ []byte) {
-				if got.audio == 0 {
-					got.firstAudio = pts
-				}
-				got.audio++
-			})
-		case *codecs.Opus:
-			rd.OnDataOpus(tr, func(pts time.Duration, _ []byte) {
-				if got.audio == 0 {
-					got.firstAudio = pts
-				}
-				got.audio++
-			})
-		}
-	}
-	for got.video < 30 || got.audio < 30 {
-		if err := rd.Read(); err != nil {
-			t.Fatalf("after %d pictures and %d audio frames: %v", got.video, got.audio, err)
-		}
-	}
-	return got
 }
 
 // A reader that joins late begins with a key frame, with audio beside it.
@@ -468,104 +311,4 @@ func TestSessions(t *testing.T) {
 		}
 	}
 	routertest.WaitReaders(t, r, "cam", 0)
-}
-
-// A reader of codecs of enhanced RTMP and of several tracks gets them all.
-func TestEnhanced(t *testing.T) {
-	t.Parallel()
-	r, addr := start(t, &rtmp.Server{})
-	c := mustDial(t, true, "rtmp://%s/multi", addr)
-	vps := []byte{
-		0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0xb0, 0x00, 0x00, 0x03,
-		0x00, 0x00, 0x03, 0x00, 0x7b, 0x18, 0xb0, 0x24,
-	}
-	sps265 := []byte{
-		0x42, 0x01, 0x01, 0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0xb0, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03,
-		0x00, 0x7b, 0xa0, 0x07, 0x82, 0x00, 0x88, 0x7d, 0xb6, 0x71, 0x8b, 0x92, 0x44, 0x80, 0x53, 0x88,
-		0x88, 0x92, 0xcf, 0x24, 0xa6, 0x92, 0x72, 0xc9, 0x12, 0x49, 0x22, 0xdc, 0x91, 0xaa, 0x48, 0xfc,
-		0xa2, 0x23, 0xff, 0x00, 0x01, 0x00, 0x01, 0x6a, 0x02, 0x02, 0x02, 0x01,
-	}
-	pps265 := []byte{0x44, 0x01, 0xc0, 0x25, 0x2f, 0x05, 0x32, 0x40}
-	h265 := &gortmplib.Track{Codec: &codecs.H265{VPS: vps, SPS: sps265, PPS: pps265}}
-	h264 := &gortmplib.Track{Codec: &codecs.H264{SPS: sps, PPS: pps}}
-	ac3 := &gortmplib.Track{Codec: &codecs.AC3{SampleRate: 48000, ChannelCount: 1}}
-	aac := &gortmplib.Track{Codec: &codecs.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
-		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
-	}}}
-	w := &gortmplib.Writer{Conn: c, Tracks: []*gortmplib.Track{h265, h264, ac3, aac}}
-	if err := w.Initialize(); err != nil {
-		t.Fatal(err)
-	}
-	write := func(n int) {
-		pts := time.Duration(n) * 100 * time.Millisecond
-		err := errors.Join(
-			w.WriteH265(h265, pts, pts, [][]byte{{0x26, 1, 0xaf, byte(n)}}),
-			w.WriteH264(h264, pts, pts, [][]byte{{0x65, 0x88, byte(n)}}),
-			w.WriteAC3(ac3, pts, []byte{0x0b, 0x77, 0x47, 0x11, 0x0c, 0x40, 0x2f, 0x84, 0x2b, 0xc1, 0x07, 0x7a, 0xb0, 0xfa, 0xbb, 0xea}),
-			w.WriteMPEG4Audio(aac, pts, []byte{1, 2, byte(n)}))
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(0)
-	stream := routertest.WaitReady(t, r, "multi")
-	want := []string{"H265", "H264", "AC3", "MPEG-4 Audio"}
-	var names []string
-	for _, tr := range stream.Tracks() {
-		names = append(names, tr.Codec.Name())
-	}
-	if fmt.Sprint(names) != fmt.Sprint(want) {
-		t.Fatalf("tracks: %v", names)
-	}
-	rc := mustDial(t, false, "rtmp://%s/multi", addr)
-	routertest.WaitReaders(t, r, "multi", 1)
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for n := 1; ; n++ {
-			select {
-			case <-quit:
-				return
-			case <-time.After(5 * time.Millisecond):
-				write(n)
-			}
-		}
-	}()
-	rd := &gortmplib.Reader{Conn: rc}
-	err := rd.Initialize()
-	close(quit)
-	<-done
-	if err != nil {
-		t.Fatal(err)
-	}
-	tracks := rd.Tracks()
-	if len(tracks) != 4 {
-		t.Fatalf("the reader sees %d tracks", len(tracks))
-	}
-	if c, ok := tracks[0].Codec.(*codecs.H265); !ok || !bytes.Equal(c.SPS, sps265) {
-		t.Errorf("first track: %+v", tracks[0].Codec)
-	}
-	if c, ok := tracks[3].Codec.(*codecs.MPEG4Audio); !ok || c.Config.SampleRate != 48000 {
-		t.Errorf("last track: %+v", tracks[3].Codec)
-	}
-}
-
-// Tracks that RTMP cannot carry are left out; a stream of nothing else is refused.
-func TestUnknownTracks(t *testing.T) {
-	t.Parallel()
-	r, addr := start(t, &rtmp.Server{})
-	for path, tracks := range map[string][]media.Track{
-		"some": {{Codec: &media.KLV{}}, {Codec: &media.H264{SPS: sps, PPS: pps}}},
-		"none": {{Codec: &media.KLV{}}},
-	} {
-		pub, err := r.Publish(t.Context(), path, tracks)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer pub.Close()
-		_, err = dial(t, false, "rtmp://%s/%s", addr, path)
-		if (err == nil) != (path == "some") {
-			t.Errorf("%s: %v", path, err)
-		}
-	}
 }

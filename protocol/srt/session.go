@@ -170,6 +170,7 @@ func (s *session) Close() error {
 type activity struct {
 	at        time.Time
 	count     uint64 // acknowledgements of a reader, data packets of a publisher
+	sent      uint64 // packets to a reader, at the last acknowledgement
 	discarded uint64
 	warned    time.Time
 }
@@ -199,8 +200,8 @@ func (s *session) check(now time.Time) {
 		}
 		return
 	}
-	if st.PacketsReceivedACK != s.seen.count || st.PacketsSendBuf == 0 {
-		s.seen.at, s.seen.count = now, st.PacketsReceivedACK
+	if st.PacketsReceivedACK != s.seen.count || st.PacketsSentUnique == s.seen.sent {
+		s.seen.at, s.seen.count, s.seen.sent = now, st.PacketsReceivedACK, st.PacketsSentUnique
 	} else if now.Sub(s.seen.at) >= s.sv.cfg.WriteTimeout {
 		s.conn.Close(errDeaf)
 	}

@@ -2,10 +2,8 @@ package config
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/org/mtx/auth"
-	"github.com/org/mtx/protocol/rtsp"
 	"github.com/org/mtx/router"
 )
 
@@ -13,9 +11,7 @@ import (
 // and changes nothing.
 func (d *Document) Build() (router.Config, error) {
 	c := router.Config{QueueSize: d.WriteQueueSize}
-	if d.RTSP {
-		c.Protocols = d.buildRTSP()
-	}
+	c.Protocols = d.buildProtocols()
 	a, err := d.buildAuth()
 	if err != nil {
 		return router.Config{}, err
@@ -29,39 +25,6 @@ func (d *Document) Build() (router.Config, error) {
 		return router.Config{}, err
 	}
 	return c, nil
-}
-
-// buildRTSP returns one or both of the RTSP servers.
-func (d *Document) buildRTSP() []router.Protocol {
-	base := rtsp.Server{
-		MulticastRange:    d.MulticastIPRange,
-		ReadTimeout:       time.Duration(d.ReadTimeout),
-		WriteTimeout:      time.Duration(d.WriteTimeout),
-		WriteQueueSize:    d.WriteQueueSize,
-		UDPMaxPayloadSize: d.UDPMaxPayloadSize,
-		UDPReadBufferSize: d.UDPReadBufferSize,
-	}
-	for _, t := range d.RTSPTransports {
-		base.Transports = append(base.Transports, rtsp.Transport(t))
-	}
-	for _, m := range d.RTSPAuthMethods {
-		base.AuthMethods = append(base.AuthMethods, rtsp.AuthMethod(m))
-	}
-	var out []router.Protocol
-	if d.RTSPEncryption != "strict" {
-		s := base
-		s.Addr, s.RTPAddr, s.RTCPAddr = d.RTSPAddress, d.RTPAddress, d.RTCPAddress
-		s.MulticastRTPPort, s.MulticastRTCPPort = d.MulticastRTPPort, d.MulticastRTCPPort
-		out = append(out, &s)
-	}
-	if d.RTSPEncryption != "no" {
-		s := base
-		s.Addr, s.RTPAddr, s.RTCPAddr = d.RTSPSAddress, d.SRTPAddress, d.SRTCPAddress
-		s.MulticastRTPPort, s.MulticastRTCPPort = d.MulticastSRTPPort, d.MulticastSRTCPPort
-		s.CertFile, s.KeyFile = d.RTSPServerCert, d.RTSPServerKey
-		out = append(out, &s)
-	}
-	return out
 }
 
 // buildAuth returns who decides. Methods that this version does not have are

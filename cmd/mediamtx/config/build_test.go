@@ -210,12 +210,13 @@ func TestNotInForce(t *testing.T) {
 		text string
 		want []string
 	}{
-		{"rtmp: yes\nhls: yes\nlogLevel: debug", nil},
-		{"rtmp: no\napi: yes", []string{"api", "rtmp"}},
+		{"rtmp: no\nhls: no\nsrt: no\nlogLevel: debug", nil},
+		{"rtmpTrustedProxies: [10.0.0.0/8]\nhlsTrustedProxies: [10.0.0.0/8]\nhlsCDNSecret: x", []string{"rtmpTrustedProxies", "hlsCDNSecret"}},
+		{"webrtc: no\napi: yes", []string{"api", "webrtc"}},
 		{"pathDefaults: {record: yes}\npaths: {a: , b: {record: yes}, c: {record: no}}", []string{"pathDefaults: record", `path "c": record`}},
 		{
-			"paths: {a: {source: 'rtmp://h/x', forward: ['rtsp://h/x', 'srt://h:1']}, b: {source: rpiCamera}}",
-			[]string{`path "a": source (rtmp)`, `path "a": forward[1]`, `path "b": source (rpiCamera)`},
+			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'whip://h/x', 'srt://h:1']}, b: {source: rpiCamera}, c: {source: 'srt://h:1'}}",
+			[]string{`path "a": source (whep)`, `path "a": forward[1]`, `path "b": source (rpiCamera)`},
 		},
 		{"paths: {a: {runOnReady: x}}", []string{`path "a": runOnReady`, `path "a": runOnAvailable`}},
 	}

@@ -79,8 +79,8 @@ type legacyPath struct {
 
 	// Receive buffers of UDP sources; the successor is global.
 	RTSPUDPReadBufferSize   int `json:"-" koanf:"rtspUDPReadBufferSize" check:"notNegative"`
-	MPEGTSUDPReadBufferSize int `json:"-" koanf:"mpegtsUDPReadBufferSize" check:"notNegative" later:"true"`
-	RTPUDPReadBufferSize    int `json:"-" koanf:"rtpUDPReadBufferSize" check:"notNegative" later:"true"`
+	MPEGTSUDPReadBufferSize int `json:"-" koanf:"mpegtsUDPReadBufferSize" check:"notNegative"`
+	RTPUDPReadBufferSize    int `json:"-" koanf:"rtpUDPReadBufferSize" check:"notNegative"`
 }
 
 // hasCredentials tells whether the path has credentials of its own.

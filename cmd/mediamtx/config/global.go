@@ -34,7 +34,7 @@ type Global struct {
 	AuthJWTIssuer          string       `json:"authJWTIssuer" koanf:"authJWTIssuer" later:"true"`
 	AuthJWTAudience        string       `json:"authJWTAudience" koanf:"authJWTAudience" later:"true"`
 	AuthJWTExclude         []Permission `json:"authJWTExclude" koanf:"authJWTExclude" later:"true"`
-	AuthJWTInHTTPQuery     bool         `json:"authJWTInHTTPQuery" koanf:"authJWTInHTTPQuery" later:"true"`
+	AuthJWTInHTTPQuery     bool         `json:"authJWTInHTTPQuery" koanf:"authJWTInHTTPQuery"`
 
 	// Control API.
 	API               bool        `json:"api" koanf:"api" later:"true"`
@@ -93,30 +93,30 @@ type Global struct {
 	RTSPTrustedProxies []IPNetwork      `json:"rtspTrustedProxies" koanf:"rtspTrustedProxies" later:"true"`
 
 	// RTMP server.
-	RTMP               bool        `json:"rtmp" koanf:"rtmp" later:"true"`
-	RTMPEncryption     Encryption  `json:"rtmpEncryption" koanf:"rtmpEncryption" later:"true"`
-	RTMPAddress        string      `json:"rtmpAddress" koanf:"rtmpAddress" check:"address" later:"true"`
-	RTMPSAddress       string      `json:"rtmpsAddress" koanf:"rtmpsAddress" check:"address" later:"true"`
-	RTMPServerKey      string      `json:"rtmpServerKey" koanf:"rtmpServerKey" later:"true"`
-	RTMPServerCert     string      `json:"rtmpServerCert" koanf:"rtmpServerCert" later:"true"`
+	RTMP               bool        `json:"rtmp" koanf:"rtmp"`
+	RTMPEncryption     Encryption  `json:"rtmpEncryption" koanf:"rtmpEncryption"`
+	RTMPAddress        string      `json:"rtmpAddress" koanf:"rtmpAddress" check:"address"`
+	RTMPSAddress       string      `json:"rtmpsAddress" koanf:"rtmpsAddress" check:"address"`
+	RTMPServerKey      string      `json:"rtmpServerKey" koanf:"rtmpServerKey"`
+	RTMPServerCert     string      `json:"rtmpServerCert" koanf:"rtmpServerCert"`
 	RTMPTrustedProxies []IPNetwork `json:"rtmpTrustedProxies" koanf:"rtmpTrustedProxies" later:"true"`
 
 	// HLS server.
-	HLS                bool        `json:"hls" koanf:"hls" later:"true"`
-	HLSAddress         string      `json:"hlsAddress" koanf:"hlsAddress" check:"address" later:"true"`
-	HLSEncryption      bool        `json:"hlsEncryption" koanf:"hlsEncryption" later:"true"`
-	HLSServerKey       string      `json:"hlsServerKey" koanf:"hlsServerKey" later:"true"`
-	HLSServerCert      string      `json:"hlsServerCert" koanf:"hlsServerCert" later:"true"`
-	HLSAllowOrigins    []string    `json:"hlsAllowOrigins" koanf:"hlsAllowOrigins" later:"true"`
-	HLSTrustedProxies  []IPNetwork `json:"hlsTrustedProxies" koanf:"hlsTrustedProxies" later:"true"`
-	HLSAlwaysRemux     bool        `json:"hlsAlwaysRemux" koanf:"hlsAlwaysRemux" later:"true"`
-	HLSVariant         HLSVariant  `json:"hlsVariant" koanf:"hlsVariant" later:"true"`
-	HLSSegmentCount    int         `json:"hlsSegmentCount" koanf:"hlsSegmentCount" check:"positive" later:"true"`
-	HLSSegmentDuration Duration    `json:"hlsSegmentDuration" koanf:"hlsSegmentDuration" check:"positive" later:"true"`
-	HLSPartDuration    Duration    `json:"hlsPartDuration" koanf:"hlsPartDuration" check:"positive" later:"true"`
-	HLSSegmentMaxSize  Size        `json:"hlsSegmentMaxSize" koanf:"hlsSegmentMaxSize" check:"positive" later:"true"`
-	HLSDirectory       string      `json:"hlsDirectory" koanf:"hlsDirectory" later:"true"`
-	HLSMuxerCloseAfter Duration    `json:"hlsMuxerCloseAfter" koanf:"hlsMuxerCloseAfter" check:"positive" later:"true"`
+	HLS                bool        `json:"hls" koanf:"hls"`
+	HLSAddress         string      `json:"hlsAddress" koanf:"hlsAddress" check:"address"`
+	HLSEncryption      bool        `json:"hlsEncryption" koanf:"hlsEncryption"`
+	HLSServerKey       string      `json:"hlsServerKey" koanf:"hlsServerKey"`
+	HLSServerCert      string      `json:"hlsServerCert" koanf:"hlsServerCert"`
+	HLSAllowOrigins    []string    `json:"hlsAllowOrigins" koanf:"hlsAllowOrigins"`
+	HLSTrustedProxies  []IPNetwork `json:"hlsTrustedProxies" koanf:"hlsTrustedProxies"`
+	HLSAlwaysRemux     bool        `json:"hlsAlwaysRemux" koanf:"hlsAlwaysRemux"`
+	HLSVariant         HLSVariant  `json:"hlsVariant" koanf:"hlsVariant"`
+	HLSSegmentCount    int         `json:"hlsSegmentCount" koanf:"hlsSegmentCount" check:"positive"`
+	HLSSegmentDuration Duration    `json:"hlsSegmentDuration" koanf:"hlsSegmentDuration" check:"positive"`
+	HLSPartDuration    Duration    `json:"hlsPartDuration" koanf:"hlsPartDuration" check:"positive"`
+	HLSSegmentMaxSize  Size        `json:"hlsSegmentMaxSize" koanf:"hlsSegmentMaxSize" check:"positive"`
+	HLSDirectory       string      `json:"hlsDirectory" koanf:"hlsDirectory"`
+	HLSMuxerCloseAfter Duration    `json:"hlsMuxerCloseAfter" koanf:"hlsMuxerCloseAfter" check:"positive"`
 	HLSCDNSecret       string      `json:"hlsCDNSecret" koanf:"hlsCDNSecret" secret:"true" later:"true"`
 
 	// WebRTC server.
@@ -138,8 +138,8 @@ type Global struct {
 	WebRTCTrackGatherTimeout    Duration    `json:"webrtcTrackGatherTimeout" koanf:"webrtcTrackGatherTimeout" check:"positive" later:"true"`
 
 	// SRT server.
-	SRT        bool   `json:"srt" koanf:"srt" later:"true"`
-	SRTAddress string `json:"srtAddress" koanf:"srtAddress" check:"address" later:"true"`
+	SRT        bool   `json:"srt" koanf:"srt"`
+	SRTAddress string `json:"srtAddress" koanf:"srtAddress" check:"address"`
 
 	// Media over QUIC server.
 	MoQ               bool        `json:"moq" koanf:"moq" later:"true"`

@@ -46,7 +46,7 @@ func laterURLs(p, base *Path, at keyPath) []string {
 		return out
 	}
 	for i, dest := range p.Forward {
-		if !forwardInForce(dest) {
+		if forwardFamily(dest) == "" {
 			out = append(out, at.with("forward", strconv.Itoa(i)).String())
 		}
 	}

@@ -18,8 +18,8 @@ type Path struct {
 	OverridePublisher    bool `json:"overridePublisher" koanf:"overridePublisher"`
 
 	// SRT.
-	SRTReadPassphrase    string `json:"srtReadPassphrase" koanf:"srtReadPassphrase" check:"passphrase" secret:"true" later:"true"`
-	SRTPublishPassphrase string `json:"srtPublishPassphrase" koanf:"srtPublishPassphrase" check:"passphrase" secret:"true" later:"true"`
+	SRTReadPassphrase    string `json:"srtReadPassphrase" koanf:"srtReadPassphrase" check:"passphrase" secret:"true"`
+	SRTPublishPassphrase string `json:"srtPublishPassphrase" koanf:"srtPublishPassphrase" check:"passphrase" secret:"true"`
 
 	// Always available.
 	AlwaysAvailable       bool           `json:"alwaysAvailable" koanf:"alwaysAvailable" later:"true"`
@@ -45,7 +45,7 @@ type Path struct {
 	RTSPScale              string          `json:"rtspScale" koanf:"rtspScale" check:"scale"`
 
 	// Source RTP.
-	RTPSDP string `json:"rtpSDP" koanf:"rtpSDP" later:"true"`
+	RTPSDP string `json:"rtpSDP" koanf:"rtpSDP"`
 
 	// Source WHEP.
 	WHEPBearerToken        string   `json:"whepBearerToken" koanf:"whepBearerToken" secret:"true" later:"true"`

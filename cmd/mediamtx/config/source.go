@@ -32,7 +32,13 @@ const (
 )
 
 // inForce tells whether streams of the family can be pulled by this version.
-func (f family) inForce() bool { return f == familyRTSP }
+func (f family) inForce() bool {
+	switch f {
+	case familyRTSP, familyRTMP, familyHLS, familyMPEGTS, familyRTP, familySRT:
+		return true
+	}
+	return false
+}
 
 func familyOf(scheme string) family {
 	switch scheme {
@@ -151,9 +157,15 @@ func checkForward(s string) error {
 	return checkURLPort(u)
 }
 
-// forwardInForce tells whether this version can send to a destination.
-func forwardInForce(s string) bool {
-	return strings.HasPrefix(s, "rtsp://") || strings.HasPrefix(s, "rtsps://")
+// forwardFamily returns the family of a destination that this version can send
+// to; empty for others.
+func forwardFamily(s string) family {
+	scheme, _, _ := strings.Cut(s, "://")
+	switch scheme {
+	case "rtsp", "rtsps", "rtmp", "rtmps", "srt":
+		return familyOf(scheme)
+	}
+	return ""
 }
 
 // checkRedirect tells what is wrong with a place that readers are sent to: an

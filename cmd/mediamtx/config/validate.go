@@ -28,6 +28,9 @@ func (v *validator) document() {
 		v.fail(keyPath{"pathDefaults", "name"}, n, "must be empty: only paths have names")
 	}
 	v.paths()
+	if len(*v.problems) == 0 {
+		v.plugins()
+	}
 }
 
 // fail reports a value.

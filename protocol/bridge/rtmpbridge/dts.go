@@ -19,7 +19,6 @@ type dtsExtractor struct {
 	sets func() [][]byte  // parameter sets that are known from elsewhere
 	impl extractor
 	ok   bool // the last picture was understood
-	last int64
 }
 
 func newDTSExtractor(c media.Codec, sets func() [][]byte) dtsExtractor {
@@ -58,7 +57,6 @@ func (d *dtsExtractor) extract(au [][]byte, pts int64, key bool) int64 {
 	if !ok {
 		dts = pts
 	}
-	d.last = dts
 	return dts
 }
 

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/org/mtx/protocol/hls"
+	"github.com/org/mtx/protocol/httpserver"
+	"github.com/org/mtx/protocol/rtmp"
+	"github.com/org/mtx/protocol/rtsp"
+	"github.com/org/mtx/protocol/srt"
+	"github.com/org/mtx/router"
+)
+
+// buildProtocols returns the servers that are switched on.
+func (d *Document) buildProtocols() []router.Protocol {
+	var out []router.Protocol
+	if d.RTSP {
+		out = append(out, d.buildRTSP()...)
+	}
+	if d.RTMP {
+		out = append(out, d.buildRTMP()...)
+	}
+	if d.HLS {
+		out = append(out, d.buildHLS())
+	}
+	if d.SRT {
+		out = append(out, d.buildSRT())
+	}
+	return out
+}
+
+// buildRTSP returns one or both of the RTSP servers.
+func (d *Document) buildRTSP() []router.Protocol {
+	base := rtsp.Server{
+		MulticastRange:    d.MulticastIPRange,
+		ReadTimeout:       time.Duration(d.ReadTimeout),
+		WriteTimeout:      time.Duration(d.WriteTimeout),
+		WriteQueueSize:    d.WriteQueueSize,
+		UDPMaxPayloadSize: d.UDPMaxPayloadSize,
+		UDPReadBufferSize: d.UDPReadBufferSize,
+	}
+	for _, t := range d.RTSPTransports {
+		base.Transports = append(base.Transports, rtsp.Transport(t))
+	}
+	for _, m := range d.RTSPAuthMethods {
+		base.AuthMethods = append(base.AuthMethods, rtsp.AuthMethod(m))
+	}
+	var out []router.Protocol
+	if d.RTSPEncryption != "strict" {
+		s := base
+		s.Addr, s.RTPAddr, s.RTCPAddr = d.RTSPAddress, d.RTPAddress, d.RTCPAddress
+		s.MulticastRTPPort, s.MulticastRTCPPort = d.MulticastRTPPort, d.MulticastRTCPPort
+		out = append(out, &s)
+	}
+	if d.RTSPEncryption != "no" {
+		s := base
+		s.Addr, s.RTPAddr, s.RTCPAddr = d.RTSPSAddress, d.SRTPAddress, d.SRTCPAddress
+		s.MulticastRTPPort, s.MulticastRTCPPort = d.MulticastSRTPPort, d.MulticastSRTCPPort
+		s.CertFile, s.KeyFile = d.RTSPServerCert, d.RTSPServerKey
+		out = append(out, &s)
+	}
+	return out
+}
+
+// buildRTMP returns one or both of the RTMP servers.
+func (d *Document) buildRTMP() []router.Protocol {
+	base := rtmp.Server{
+		ReadTimeout:    time.Duration(d.ReadTimeout),
+		WriteTimeout:   time.Duration(d.WriteTimeout),
+		WriteQueueSize: d.WriteQueueSize,
+	}
+	var out []router.Protocol
+	if d.RTMPEncryption != "strict" {
+		s := base
+		s.Addr = d.RTMPAddress
+		out = append(out, &s)
+	}
+	if d.RTMPEncryption != "no" {
+		s := base
+		s.Addr = d.RTMPSAddress
+		s.CertFile, s.KeyFile = d.RTMPServerCert, d.RTMPServerKey
+		out = append(out, &s)
+	}
+	return out
+}
+
+func (d *Document) buildHLS() *hls.Server {
+	listen := httpserver.Listen{
+		Addr:           d.HLSAddress,
+		AllowOrigins:   origins(d.HLSAllowOrigins),
+		TrustedProxies: prefixes(d.HLSTrustedProxies),
+		ReadTimeout:    time.Duration(d.ReadTimeout),
+		WriteTimeout:   time.Duration(d.WriteTimeout),
+	}
+	if d.HLSEncryption {
+		listen.CertFile, listen.KeyFile = d.HLSServerCert, d.HLSServerKey
+	}
+	return &hls.Server{
+		HTTP:            listen,
+		AlwaysRemux:     d.HLSAlwaysRemux,
+		Variant:         hls.Variant(d.HLSVariant),
+		SegmentCount:    d.HLSSegmentCount,
+		SegmentDuration: time.Duration(d.HLSSegmentDuration),
+		PartDuration:    time.Duration(d.HLSPartDuration),
+		SegmentMaxSize:  uint64(d.HLSSegmentMaxSize),
+		Directory:       d.HLSDirectory,
+		MuxerCloseAfter: time.Duration(d.HLSMuxerCloseAfter),
+		QueryToken:      d.AuthJWTInHTTPQuery,
+	}
+}
+
+func (d *Document) buildSRT() *srt.Server {
+	return &srt.Server{
+		Addr:              d.SRTAddress,
+		ReadTimeout:       time.Duration(d.ReadTimeout),
+		WriteTimeout:      time.Duration(d.WriteTimeout),
+		UDPMaxPayloadSize: d.UDPMaxPayloadSize,
+		UDPReadBufferSize: d.UDPReadBufferSize,
+	}
+}
+
+// origins drops empty ones: that is how files of old releases say "none".
+func origins(l []string) []string {
+	return slices.DeleteFunc(slices.Clone(l), func(o string) bool { return o == "" })
+}
