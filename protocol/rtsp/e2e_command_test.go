@@ -35,6 +35,7 @@ func TestE2ECommand(t *testing.T) {
 	p := launchIn(t, []string{
 		"MTX_RTSPADDRESS=127.0.0.1:0", "MTX_RTPADDRESS=127.0.0.1:0", "MTX_RTCPADDRESS=127.0.0.1:0",
 		"MTX_RTSPTRANSPORTS=udp,tcp",
+		"MTX_RTMPADDRESS=127.0.0.1:0", "MTX_HLSADDRESS=127.0.0.1:0", "MTX_SRTADDRESS=127.0.0.1:0",
 	}, name)
 	if !p.stdout.waitFor(patience, listening.MatchString) {
 		t.Fatalf("it does not listen:\n%s", p.stdout.String())

@@ -33,7 +33,13 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-const localServer = "rtspAddress: 127.0.0.1:0\nrtspTransports: [tcp]\n"
+// localServer has every server on a port that the system chooses, noServers
+// switches those off that a test does not need.
+const (
+	localServer = "rtspAddress: 127.0.0.1:0\nrtspTransports: [tcp]\n" +
+		"rtmpAddress: 127.0.0.1:0\nhlsAddress: 127.0.0.1:0\nsrtAddress: 127.0.0.1:0\n"
+	noServers = "rtmp: no\nhls: no\nsrt: no\n"
+)
 
 func writeFile(t *testing.T, file, text string) {
 	t.Helper()
@@ -89,13 +95,16 @@ func start(t *testing.T, text string, o Options) *instance {
 	case code := <-codes:
 		t.Fatalf("ended with %d: %s", code, in.out)
 	}
-	until(t, "start", in.out, func() bool { return len(in.router.ProtocolAddrs("rtsp")) > 0 })
+	until(t, "start", in.out, func() bool { return in.serves("rtsp") })
 	return in
 }
 
+// serves tells whether a server listens.
+func (in *instance) serves(protocol string) bool { return len(in.router.ProtocolAddrs(protocol)) > 0 }
+
 func TestRunAndStop(t *testing.T) {
 	t.Parallel()
-	in := start(t, localServer+"protocols: [tcp]\nsrtAddress: :1\npaths:\n  cam:\n", Options{})
+	in := start(t, localServer+"protocols: [tcp]\nwebrtcAddress: :1\npaths:\n  cam:\n", Options{})
 	conn, err := net.Dial("tcp", in.router.ProtocolAddrs("rtsp")[0].String())
 	if err != nil {
 		t.Fatal(err)
@@ -113,8 +122,8 @@ func TestRunAndStop(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{
-		" INF mediamtx version=", " INF configuration loaded file=", "WAR " + in.file + ":3: protocols is deprecated, use rtspTransports\n",
-		" WAR not yet in force key=srtAddress\n", " INF shutting down\n",
+		" INF mediamtx version=", " INF configuration loaded file=", "WAR " + in.file + ":6: protocols is deprecated, use rtspTransports\n",
+		" WAR not yet in force key=webrtcAddress\n", " INF shutting down\n",
 	} {
 		if strings.Count(in.out.String(), want) != 1 {
 			t.Errorf("%q is not once in the log:\n%s", want, in.out)
@@ -162,6 +171,55 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A change of one server leaves the others alone, with their ports.
+func TestReloadOfOneServer(t *testing.T) {
+	t.Parallel()
+	in := start(t, localServer+"paths:\n  one:\n", Options{})
+	port := map[string]string{}
+	for _, p := range []string{"rtsp", "rtmp", "hls", "srt"} {
+		until(t, p, in.out, func() bool { return in.serves(p) })
+		port[p] = in.router.ProtocolAddrs(p)[0].String()
+	}
+	others := func(changed string) {
+		t.Helper()
+		for p, want := range port {
+			if p == changed {
+				continue
+			}
+			if got := in.router.ProtocolAddrs(p); len(got) != 1 || got[0].String() != want {
+				t.Errorf("a change of %s has moved %s from %s to %v", changed, p, want, got)
+			}
+		}
+	}
+	for _, c := range []struct{ protocol, off, log string }{
+		{"rtmp", "rtmpDisable: yes\n", "changes.protocolsStopped=rtmp"},
+		{"hls", "hls: no\n", "changes.protocolsStopped=hls"},
+		{"srt", "srt: no\n", "changes.protocolsStopped=srt"},
+	} {
+		writeFile(t, in.file, localServer+c.off+"paths:\n  one:\n")
+		until(t, c.protocol+" stops", in.out, func() bool {
+			return !in.serves(c.protocol) && strings.Contains(in.out.String(), c.log)
+		})
+		others(c.protocol)
+		writeFile(t, in.file, localServer+"paths:\n  one:\n")
+		until(t, c.protocol+" starts", in.out, func() bool {
+			return in.serves(c.protocol) && strings.Contains(in.out.String(), "changes.protocolsStarted="+c.protocol)
+		})
+		port[c.protocol] = in.router.ProtocolAddrs(c.protocol)[0].String()
+	}
+	writeFile(t, in.file, localServer+"hlsVariant: mpegts\npaths:\n  one:\n")
+	until(t, "HLS restarts", in.out, func() bool {
+		return in.serves("hls") && strings.Contains(in.out.String(), "changes.protocolsStopped=hls changes.protocolsStarted=hls")
+	})
+	others("hls")
+	writeFile(t, in.file, localServer+"hlsVariant: mpegts\npaths:\n  one: {srtReadPassphrase: 0123456789}\n")
+	until(t, "path restarts", in.out, func() bool { return strings.Contains(in.out.String(), "changes.pathsRestarted=one") })
+	others("")
+	if strings.Contains(in.out.String(), "0123456789") {
+		t.Error("the passphrase is in the log")
+	}
+}
+
 // An address that is taken keeps the old configuration.
 func TestReloadRollsBack(t *testing.T) {
 	t.Parallel()
@@ -183,7 +241,7 @@ func TestReloadRollsBack(t *testing.T) {
 // flag can.
 func TestFlagsWin(t *testing.T) {
 	t.Parallel()
-	in := start(t, "rtspAddress: 192.0.2.1:1\nrtspTransports: [udp, multicast]\n", Options{
+	in := start(t, noServers+"rtspAddress: 192.0.2.1:1\nrtspTransports: [udp, multicast]\n", Options{
 		Env:  []string{"MTX_RTSPADDRESS=192.0.2.1:2"},
 		Args: []string{"--rtsp-address", "127.0.0.1:0", "--rtsp-transports", "tcp"},
 	})
@@ -231,7 +289,7 @@ func TestStartErrors(t *testing.T) {
 		{"unknown flag", "", []string{"--nothing"}, "ERR: unknown flag: --nothing\n"},
 		{"two files", "", []string{"other.yml"}, "ERR: accepts at most 1 arg(s), received 2\n"},
 		{"log file", "logDestinations: [file]\nlogFile: /none/x.log", nil, "ERR: logFile: open /none/x.log: no such file or directory\n"},
-		{"address in use", "rtspTransports: [tcp]\nrtspAddress: " + taken.Addr().String(), nil, "ERR: *"},
+		{"address in use", noServers + "rtspTransports: [tcp]\nrtspAddress: " + taken.Addr().String(), nil, "ERR: *"},
 	}
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

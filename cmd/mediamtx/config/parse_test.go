@@ -65,7 +65,7 @@ func TestParseGood(t *testing.T) {
   c: {source: "udp+mpegts://238.0.0.1:1234?interface=eth0"}
   d: {source: "unix+mpegts:///tmp/socket.sock"}
   e: {source: redirect, sourceRedirect: /a}
-  f: {source: "udp+rtp://[::1]:5000", rtpSDP: "v=0"}
+  f: {source: "udp+rtp://[::1]:5000", rtpSDP: "v=0\no=- 0 0 IN IP4 0.0.0.0\ns=-\nt=0 0\nm=audio 0 RTP/AVP 0"}
   g: {source: rpiCamera}
   h: {source: "wheps://host/x/whep"}`, func(d *Document) bool { return len(d.Paths) == 8 }},
 	}
@@ -175,6 +175,32 @@ func TestParseBad(t *testing.T) {
 		{"paths:\n  a:\n    alwaysAvailableTracks: [{codec: G711}]", `test.yml:3: path "a": alwaysAvailableTracks[0]: sampleRate and channelCount must be set for G711`},
 		{"paths:\n  a:\n    runOnReady: x\n    runOnAvailable: y", `test.yml:4: path "a": runOnAvailable: this is the same as runOnReady, so only one of them can be set`},
 		{"pathDefaults:\n  maxReaders: -1\npaths: {a: , b: }", `test.yml:2: pathDefaults: maxReaders "-1": must not be negative`},
+		// Servers and sources as their packages see them.
+		{"rtspEncryption: strict\nrtspServerKey: ''", `test.yml:2: rtspServerKey "": must name a file, since rtspEncryption is switched on`},
+		{"rtmpEncryption: optional\nrtmpServerCert: ''", `test.yml:2: rtmpServerCert "": must name a file, since rtmpEncryption is switched on`},
+		{"hlsEncryption: yes\nhlsServerCert: ''", `test.yml:2: hlsServerCert "": must name a file, since hlsEncryption is switched on`},
+		{"rtmpAddress: zz", `test.yml:1: rtmpAddress "zz": must be an address with a port of at most 65535 such as ":8554" or "127.0.0.1:8554"`},
+		{"srtAddress: ':-1'", `test.yml:1: srtAddress ":-1": must be an address with a port of at most 65535 such as ":8554" or "127.0.0.1:8554"`},
+		{"hlsVariant: dash", `test.yml:1: hlsVariant "dash": must be mpegts, fmp4 or lowLatency`},
+		{"hlsSegmentCount: 3", `test.yml:1: hlsSegmentCount "3": must be between 7 and 10000 with the variant lowLatency`},
+		{"hlsVariant: fmp4\nhlsSegmentCount: 2", `test.yml:2: hlsSegmentCount "2": must be between 3 and 10000 with the variant fmp4`},
+		{"hlsSegmentDuration: 2h", `test.yml:1: hlsSegmentDuration "2h0m0s": must be between 0 and 1h`},
+		{"hlsPartDuration: 2s", `test.yml:1: hlsPartDuration "2s": must not be longer than the segment duration, 1s`},
+		{
+			"hlsPartDuration: 2s\nhlsSegmentCount: 1",
+			"test.yml:1: hlsPartDuration \"2s\": must not be longer than the segment duration, 1s\n" +
+				`test.yml:2: hlsSegmentCount "1": must be between 7 and 10000 with the variant lowLatency`,
+		},
+		{"hlsAllowOrigins: ['*', example.com]", `test.yml:1: hlsAllowOrigins[1] "example.com": must be *, or a scheme and a host such as https://*.example.com`},
+		{"paths:\n  a:\n    source: srt://host:1?mode=sideways", `test.yml:3: path "a": source "srt://host:1": SRT parameter mode: it must be caller or listener`},
+		{"paths:\n  a:\n    source: 'srt://host:1?passphrase=secretw'", `test.yml:3: path "a": source "srt://host:1": SRT parameter passphrase: it must be of 10 to 80 characters`},
+		{"paths:\n  a:\n    source: rtmp://u:p%secretword@host/x", `test.yml:3: path "a": source "rtmp://***@host/x": must be a valid URL, in which special characters of user and password are written as %2F (/), %3F (?), %23 (#), %25 (%)`},
+		{"paths:\n  a:\n    source: udp+mpegts://238.0.0.1:1234?source=me", `test.yml:3: path "a": source "udp+mpegts://238.0.0.1:1234": source "me": it must be the IP address of the sender`},
+		{"paths:\n  a:\n    source: unix+mpegts://relative.sock", `test.yml:3: path "a": source "unix+mpegts://relative.sock": three slashes and the absolute path of a socket must follow the scheme, as in :///run/socket.sock`},
+		{"paths:\n  a:\n    source: udp+rtp://0.0.0.0:5000", `test.yml:3: path "a": source "udp+rtp://0.0.0.0:5000": rtpSDP must be set too`},
+		{"paths:\n  a:\n    source: udp+rtp://0.0.0.0:5000\n    rtpSDP: hello", `test.yml:4: path "a": rtpSDP: SDP: invalid session description: invalid line: (hello)`},
+		{"pathDefaults:\n  rtpSDP: hello\npaths:\n  a:\n    source: udp+rtp://0.0.0.0:5000", `test.yml:2: path "a": rtpSDP: SDP: invalid session description: invalid line: (hello)`},
+		{"paths:\n  a:\n    forward: ['rtsp://h/x', 'srt://host:1?mode=listener&passphrase=secretword']", `test.yml:3: path "a": forward[1] "srt://host:1": SRT parameter mode: to forward it must be caller`},
 		// Deprecated credentials.
 		{"paths:\n  a:\n    readPass: secretword", `test.yml:3: path "a": readUser must be set too, since readPass is`},
 		{"authInternalUsers: []\npaths:\n  a:\n    readUser: x", `test.yml:4: path "a": credentials of paths cannot be used together with authInternalUsers`},

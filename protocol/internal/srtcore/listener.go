@@ -149,7 +149,9 @@ func (l *Listener) receive(ctx context.Context) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			// Errors of single datagrams (ICMP) must not end the loop, nor make it spin.
+			// Errors of single datagrams (ICMP) must not end the loop, nor make it spin. Nor must a deadline
+			// that somebody has left on the socket.
+			l.sock.SetReadDeadline(time.Time{}) //nolint:errcheck // it is closed then
 			time.Sleep(nap)
 			continue
 		}

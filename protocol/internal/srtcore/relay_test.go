@@ -141,7 +141,7 @@ func TestLossyReceive(t *testing.T) {
 			seen.wait(t, packets-20)
 			seen.checkLossless(t)
 			s := conn.Stats()
-			if s.PacketsReceivedRetrans == 0 || s.PacketsSentNAK == 0 || s.MsRTT < 80 || s.MsRTT > 250 {
+			if s.PacketsReceivedRetrans == 0 || s.PacketsSentNAK == 0 || s.MsRTT < 80 {
 				t.Errorf("stats %+v", s)
 			}
 			t.Log(summary(relay, s))
@@ -175,7 +175,7 @@ func TestLossySend(t *testing.T) {
 			seen.wait(t, packets-1)
 			seen.check(t, packets)
 			s := conn.Stats()
-			if s.PacketsRetrans == 0 || s.PacketsReceivedNAK == 0 || s.PacketsSendDrop != 0 || s.MsRTT < 80 || s.MsRTT > 250 {
+			if s.PacketsRetrans == 0 || s.PacketsReceivedNAK == 0 || s.PacketsSendDrop != 0 || s.MsRTT < 80 {
 				t.Errorf("stats %+v", s)
 			}
 			if tc.passphrase != "" && s.PacketsSentKM < 2 {

@@ -1,0 +1,248 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/org/mtx/router"
+)
+
+// settings are keys and their values in YAML.
+type settings map[string]string
+
+const testSDP = `"v=0\no=- 0 0 IN IP4 0.0.0.0\ns=-\nt=0 0\nm=audio 0 RTP/AVP 0"`
+
+// reloadBase is a configuration in which everything that is in force is in use.
+func reloadBase() (global settings, paths map[string]settings) {
+	return settings{"rtspEncryption": "optional", "rtmpEncryption": "optional", "hlsEncryption": "yes"},
+		map[string]settings{
+			"idle":  {},
+			"relay": {"forward": "['rtsp://h/x', 'rtmp://h/x', 'srt://h:1']"},
+			"rtsp":  {"source": "'rtsps://h/x'"},
+			"rtmp":  {"source": "'rtmps://h/x'"},
+			"hls":   {"source": "'https://h/x'"},
+			"srt":   {"source": "'srt://h:1'"},
+			"ts":    {"source": "'udp://238.0.0.1:1'"},
+			"rtp":   {"source": "'udp+rtp://238.0.0.1:1'", "rtpSDP": testSDP},
+			"moved": {"source": "redirect", "sourceRedirect": "/idle"},
+		}
+}
+
+// buildSettings writes a file and builds it.
+func buildSettings(t *testing.T, global settings, paths map[string]settings) router.Config {
+	t.Helper()
+	var b strings.Builder
+	write := func(indent string, s settings) {
+		for _, k := range slices.Sorted(maps.Keys(s)) {
+			fmt.Fprintf(&b, "%s%s: %s\n", indent, k, s[k])
+		}
+	}
+	write("", global)
+	b.WriteString("paths:\n")
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		fmt.Fprintf(&b, "  %s:\n", name)
+		write("    ", paths[name])
+	}
+	d, _ := parse(t, b.String())
+	c, err := d.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// disturbed prints what a change disturbs: "hls" is a server that is restarted,
+// "-hls" and "+hls" are one that stops or starts, "path/x" is a path that is
+// restarted, "live/x" one that changes without disconnecting anybody.
+func disturbed(ch router.Changes) string {
+	var out []string
+	for _, n := range ch.ProtocolsStopped {
+		if !slices.Contains(ch.ProtocolsStarted, n) {
+			n = "-" + n
+		}
+		out = append(out, n)
+	}
+	for _, n := range ch.ProtocolsStarted {
+		if !slices.Contains(ch.ProtocolsStopped, n) {
+			out = append(out, "+"+n)
+		}
+	}
+	for _, l := range []struct {
+		prefix string
+		names  []string
+	}{
+		{"updated/", ch.ProtocolsUpdated},
+		{"path/", ch.PathsRestarted},
+		{"live/", ch.PathsUpdated},
+		{"path+", ch.PathsAdded},
+		{"path-", ch.PathsRemoved},
+	} {
+		for _, n := range l.names {
+			out = append(out, l.prefix+n)
+		}
+	}
+	if ch.Auth {
+		out = append(out, "auth")
+	}
+	if len(out) == 0 {
+		return "nothing"
+	}
+	return strings.Join(out, " ")
+}
+
+// What a change of each key that is in force disturbs. A key that is missing
+// here fails the test.
+func TestReloadDisturbs(t *testing.T) {
+	t.Parallel()
+	const (
+		rtsp    = "rtsp rtsps"
+		rtmp    = "rtmp rtmps"
+		servers = "hls rtmp rtmps rtsp rtsps srt"
+	)
+	known := map[string]bool{}
+	covered := func(scope string, set settings) {
+		for k := range set {
+			known[scope+" "+k] = true
+		}
+	}
+	oldGlobal, oldPaths := reloadBase()
+	base := buildSettings(t, oldGlobal, oldPaths)
+	for _, c := range []struct {
+		set  settings
+		want string
+	}{
+		{settings{"logLevel": "debug"}, "nothing"},
+		{settings{"logDestinations": "[file]"}, "nothing"},
+		{settings{"logStructured": "yes"}, "nothing"},
+		{settings{"logFile": "x"}, "nothing"},
+		{settings{"sysLogPrefix": "x"}, "nothing"},
+
+		{settings{"readTimeout": "1s"}, servers + " path/hls path/rtmp path/rtp path/rtsp path/srt path/ts live/relay"},
+		{settings{"writeTimeout": "1s"}, servers + " path/rtmp path/rtsp live/relay"},
+		{settings{"writeQueueSize": "64"}, "rtmp rtmps rtsp rtsps"},
+		{settings{"udpMaxPayloadSize": "1000"}, "rtsp rtsps srt"},
+		{settings{"udpReadBufferSize": "1000"}, "rtsp rtsps srt path/rtp path/rtsp path/srt path/ts"},
+
+		{settings{"authInternalUsers": "[{user: x, permissions: [{action: read}]}]"}, "auth"},
+		{settings{"authJWTInHTTPQuery": "no"}, "hls"},
+
+		{settings{"rtsp": "no"}, "-rtsp -rtsps"},
+		{settings{"rtspEncryption": "strict"}, "-rtsp"},
+		{settings{"rtspTransports": "[tcp]"}, rtsp},
+		{settings{"rtspAuthMethods": "[digest]"}, rtsp},
+		{settings{"multicastIPRange": "239.0.0.0/8"}, rtsp},
+		{settings{"rtspAddress": ":1"}, "rtsp"},
+		{settings{"rtpAddress": ":2", "rtcpAddress": ":3"}, "rtsp"},
+		{settings{"multicastRTPPort": "2", "multicastRTCPPort": "3"}, "rtsp"},
+		{settings{"rtspsAddress": ":1"}, "rtsps"},
+		{settings{"srtpAddress": ":2", "srtcpAddress": ":3"}, "rtsps"},
+		{settings{"multicastSRTPPort": "2", "multicastSRTCPPort": "3"}, "rtsps"},
+		{settings{"rtspServerKey": "x"}, "rtsps"},
+		{settings{"rtspServerCert": "x"}, "rtsps"},
+
+		{settings{"rtmp": "no"}, "-rtmp -rtmps"},
+		{settings{"rtmpEncryption": "no"}, "-rtmps"},
+		{settings{"rtmpEncryption": "strict"}, "-rtmp"},
+		{settings{"rtmpAddress": ":1"}, "rtmp"},
+		{settings{"rtmpsAddress": ":1"}, "rtmps"},
+		{settings{"rtmpServerKey": "x"}, "rtmps"},
+		{settings{"rtmpServerCert": "x"}, "rtmps"},
+
+		{settings{"hls": "no"}, "-hls"},
+		{settings{"hlsAddress": ":1"}, "hls"},
+		{settings{"hlsEncryption": "no"}, "hls"},
+		{settings{"hlsServerKey": "x"}, "hls"},
+		{settings{"hlsServerCert": "x"}, "hls"},
+		{settings{"hlsAllowOrigins": "['https://x']"}, "hls"},
+		{settings{"hlsTrustedProxies": "[10.0.0.0/8]"}, "hls"},
+		{settings{"hlsAlwaysRemux": "yes"}, "hls"},
+		{settings{"hlsVariant": "mpegts"}, "hls"},
+		{settings{"hlsSegmentCount": "8"}, "hls"},
+		{settings{"hlsSegmentDuration": "2s"}, "hls"},
+		{settings{"hlsPartDuration": "300ms"}, "hls"},
+		{settings{"hlsSegmentMaxSize": "1M"}, "hls"},
+		{settings{"hlsDirectory": "x"}, "hls"},
+		{settings{"hlsMuxerCloseAfter": "1s"}, "hls"},
+
+		{settings{"srt": "no"}, "-srt"},
+		{settings{"srtAddress": ":1"}, "srt"},
+	} {
+		covered("global", c.set)
+		global, paths := reloadBase()
+		maps.Copy(global, c.set)
+		next := buildSettings(t, global, paths)
+		if got := disturbed(router.Diff(&base, &next)); got != c.want {
+			t.Errorf("%v disturbs %s, want %s", c.set, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		path string
+		set  settings
+		want string
+	}{
+		{"idle", settings{"maxReaders": "5"}, "live/idle"},
+		{"idle", settings{"overridePublisher": "no"}, "live/idle"},
+		{"idle", settings{"useAbsoluteTimestamp": "yes"}, "path/idle"},
+		{"idle", settings{"fallback": "/x"}, "live/idle"},
+		{"idle", settings{"rtspDemuxMpegts": "yes"}, "path/idle"},
+		{"idle", settings{"srtReadPassphrase": "0123456789"}, "path/idle"},
+		{"idle", settings{"srtPublishPassphrase": "0123456789"}, "path/idle"},
+		{"idle", settings{"forward": "['rtmp://h/x']"}, "live/idle"},
+		{"relay", settings{"forward": "['rtsp://h/x', 'rtmp://h/y', 'srt://h:1']"}, "live/relay"},
+		{"relay", settings{"forward": "[]"}, "live/relay"},
+		{"idle", settings{"publishUser": "u", "publishPass": "p"}, "auth"},
+		{"idle", settings{"publishIPs": "[10.0.0.1]"}, "auth"},
+		{"idle", settings{"readUser": "u", "readPass": "p"}, "auth"},
+		{"idle", settings{"readIPs": "[10.0.0.1]"}, "auth"},
+
+		{"idle", settings{"source": "'srt://h:1'"}, "path/idle"},
+		{"rtmp", settings{"source": "'rtmp://h/y'"}, "path/rtmp"},
+		{"rtmp", settings{"source": "publisher"}, "path/rtmp"},
+		{"hls", settings{"source": "'http://h/y'"}, "path/hls"},
+		{"srt", settings{"source": "'srt://h:2'"}, "path/srt"},
+		{"ts", settings{"source": "'unix+mpegts:///x'"}, "path/ts"},
+		{"rtp", settings{"source": "'unix+rtp:///x'"}, "path/rtp"},
+		{"moved", settings{"sourceRedirect": "/rtp"}, "path/moved"},
+		{"srt", settings{"sourceOnDemand": "yes"}, "live/srt"},
+		{"srt", settings{"sourceOnDemandStartTimeout": "1s"}, "nothing"}, // it is not on demand
+		{"srt", settings{"sourceOnDemandCloseAfter": "1s"}, "nothing"},
+		{"rtsp", settings{"sourceFingerprint": strings.Repeat("0", 64)}, "path/rtsp"},
+		{"rtmp", settings{"sourceFingerprint": strings.Repeat("0", 64)}, "path/rtmp"},
+		{"hls", settings{"sourceFingerprint": strings.Repeat("0", 64)}, "path/hls"},
+		{"srt", settings{"sourceFingerprint": strings.Repeat("0", 64)}, "nothing"}, // there is no certificate
+		{"rtp", settings{"rtpSDP": strings.Replace(testSDP, "AVP 0", "AVP 8", 1)}, "path/rtp"},
+		{"ts", settings{"mpegtsUDPReadBufferSize": "9"}, "path/ts"},
+		{"rtp", settings{"rtpUDPReadBufferSize": "9"}, "path/rtp"},
+		{"rtp", settings{"mpegtsUDPReadBufferSize": "9"}, "nothing"}, // it is of another kind
+		{"rtsp", settings{"rtspUDPReadBufferSize": "9"}, "path/rtsp"},
+		{"rtsp", settings{"rtspTransport": "tcp"}, "path/rtsp"},
+		{"rtsp", settings{"rtspAnyPort": "yes"}, "path/rtsp"},
+		{"rtsp", settings{"rtspRangeType": "npt", "rtspRangeStart": "1s"}, "path/rtsp"},
+		{"rtsp", settings{"rtspScale": "'2.0'"}, "path/rtsp"},
+		{"rtsp", settings{"rtspUDPSourcePortRange": "[20000, 20010]"}, "path/rtsp"},
+	} {
+		covered("path", c.set)
+		global, paths := reloadBase()
+		maps.Copy(paths[c.path], c.set)
+		next := buildSettings(t, global, paths)
+		if got := disturbed(router.Diff(&base, &next)); got != c.want {
+			t.Errorf("path %s: %v disturbs %s, want %s", c.path, c.set, got, c.want)
+		}
+	}
+
+	known["global authMethod"] = true // this version has one method
+	known["path name"] = true         // it is the key of the path
+	for _, f := range schemaOf(typeOf[Global]()).fields {
+		if !f.later && !known["global "+f.key] {
+			t.Errorf("%s: what does a change disturb?", f.key)
+		}
+	}
+	for _, f := range schemaOf(typeOf[Path]()).fields {
+		if !f.later && !known["path "+f.key] {
+			t.Errorf("key %s of paths: what does a change disturb?", f.key)
+		}
+	}
+}
