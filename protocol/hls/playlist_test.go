@@ -202,4 +202,3 @@ func TestAddQuery(t *testing.T) {
 		}
 	}
 }
-

@@ -166,7 +166,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 		}})()
 	}
 	e := httpserver.WithDefaults(cfg.HTTP, h.Log(), h.Listen)
-	return e.Serve(ctx, sv, func(a net.Addr) {
+	return e.Serve(ctx, httpserver.Lean(sv), func(a net.Addr) {
 		if a == nil {
 			h.Log().Info("serving on the mux of the program", "variant", string(cfg.Variant))
 			h.Ready()

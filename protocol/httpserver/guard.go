@@ -17,6 +17,7 @@ type guard struct {
 	handler http.Handler
 	ctx     context.Context //nolint:containedctx // bounds all requests
 	guest   bool            // the server is not ours
+	lean    bool            // see Lean
 
 	mu     sync.Mutex
 	active map[*writer]struct{}
@@ -28,7 +29,8 @@ type guard struct {
 }
 
 func newGuard(ctx context.Context, p policy, handler http.Handler) *guard {
-	return &guard{policy: p, handler: handler, ctx: ctx, active: map[*writer]struct{}{}, idle: make(chan struct{})}
+	_, isLean := handler.(lean)
+	return &guard{policy: p, handler: handler, ctx: ctx, lean: isLean, active: map[*writer]struct{}{}, idle: make(chan struct{})}
 }
 
 func probeURL(path string) *url.URL { return &url.URL{Path: path} }
@@ -83,6 +85,13 @@ func (g *guard) wait() { g.wg.Wait() }
 
 // ServeHTTP implements http.Handler.
 func (g *guard) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if g.lean && !g.guest && g.takeOver(rw, r) {
+		return
+	}
+	g.serveOne(rw, r)
+}
+
+func (g *guard) serveOne(rw http.ResponseWriter, r *http.Request) {
 	g.wg.Add(1)
 	defer g.wg.Done()
 	w := newWriter(rw, r, g.writeTimeout)
