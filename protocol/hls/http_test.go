@@ -144,9 +144,11 @@ func TestAuth(t *testing.T) {
 			t.Errorf("%s: %v %q", c.path, res.Header, body)
 		}
 	}
+	mu.Lock()
 	if asked["hls read cam 127.0.0.1"] == 0 || len(asked) != 1 {
 		t.Errorf("asked: %v", asked)
 	}
+	mu.Unlock()
 	// a token in the query reaches every URL
 	_, index := g.get("/cam/index.m3u8?jwt=tok")
 	list := regexp.MustCompile(`(?m)^[^#\s].*$`).FindString(index)

@@ -158,7 +158,7 @@ func TestTLS(t *testing.T) {
 	r, addr := start(t, &rtmp.Server{CertFile: cert, KeyFile: key})
 	connect := func(publish bool) *gortmplib.Client {
 		u, _ := url.Parse("rtmps://" + addr + "/cam")
-		c := &gortmplib.Client{URL: u, Publish: publish, TLSConfig: &tls.Config{RootCAs: pool}} //nolint:gosec // a test
+		c := &gortmplib.Client{URL: u, Publish: publish, TLSConfig: &tls.Config{RootCAs: pool}}
 		if err := c.Initialize(t.Context()); err != nil {
 			t.Fatal(err)
 		}

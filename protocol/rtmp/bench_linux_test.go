@@ -175,7 +175,7 @@ func servePlain(c net.Conn, track *gortmplib.Track, out chan<- *plainReader) {
 // startReaders starts a process with readers that throw away what they get.
 func startReaders(b *testing.B, addr string) {
 	b.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // ourselves
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), benchEnv+"="+addr)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()

@@ -81,13 +81,13 @@ func TestE2ELogin(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			args := "-loglevel warning -nostdin -re -f lavfi -i testsrc=size=64x48:rate=25 -c:v libx264 -preset ultrafast -g 25 -f flv " + url
-			cmd := exec.CommandContext(ctx, "ffmpeg", strings.Fields(args)...) //nolint:gosec // tests call known programs
+			cmd := exec.CommandContext(ctx, "ffmpeg", strings.Fields(args)...)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			defer func() { cancel(); _ = cmd.Wait() }()
 			routertest.Eventually(t, "a reader gets pictures", func() bool {
-				out, err := exec.CommandContext(ctx, "ffprobe", "-loglevel", "error", "-show_packets", "-read_intervals", "%+#5", url).Output() //nolint:gosec // the same
+				out, err := exec.CommandContext(ctx, "ffprobe", "-loglevel", "error", "-show_packets", "-read_intervals", "%+#5", url).Output()
 				return err == nil && strings.Count(string(out), "[PACKET]") >= 5
 			})
 		})

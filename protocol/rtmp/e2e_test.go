@@ -66,7 +66,7 @@ func run(t *testing.T, name string, args ...string) (stdout, stderr string) {
 	ctx, cancel := context.WithTimeout(t.Context(), e2ePatience)
 	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // tests call known programs
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), errors.Join(err, ctx.Err()), errs.String())
@@ -106,7 +106,7 @@ func (s *e2eServer) publishFile(t *testing.T, scheme, path, file string, more ..
 	}
 	args = append(append(args, more...), s.url(scheme, path))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, "ffmpeg", args...) //nolint:gosec // tests call known programs
+	cmd := exec.CommandContext(ctx, "ffmpeg", args...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
@@ -299,13 +299,13 @@ func hashes(out string) []string {
 func TestE2EGStreamer(t *testing.T) {
 	s := serveAll(t)
 	for _, e := range []string{"rtmp2sink", "rtmp2src", "x264enc", "flvmux"} {
-		if exec.Command("gst-inspect-1.0", "--exists", e).Run() != nil { //nolint:gosec // names are ours
+		if exec.Command("gst-inspect-1.0", "--exists", e).Run() != nil {
 			t.Skipf("the element %s of GStreamer is not installed", e)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "gst-launch-1.0", strings.Fields( //nolint:gosec // tests call known programs
+	cmd := exec.CommandContext(ctx, "gst-launch-1.0", strings.Fields(
 		"-q flvmux streamable=true name=m ! rtmp2sink location="+s.url("rtmp", "live/gst")+
 			" videotestsrc is-live=true ! video/x-raw,width=128,height=96 ! x264enc tune=zerolatency key-int-max=25 ! h264parse ! m."+
 			" audiotestsrc is-live=true ! audio/x-raw,rate=44100 ! avenc_aac ! aacparse ! m.")...)

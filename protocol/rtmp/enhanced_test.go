@@ -108,7 +108,7 @@ func TestUnknownTracks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer pub.Close()
+		t.Cleanup(pub.Close)
 		_, err = dial(t, false, "rtmp://%s/%s", addr, path)
 		if (err == nil) != (path == "some") {
 			t.Errorf("%s: %v", path, err)

@@ -117,7 +117,7 @@ func TestCertificateReload(t *testing.T) {
 	}
 	p := g.publish("s", overTCP, oneVideo())
 	rd := g.read("s", overTCP)
-	write([]byte("half"), key, time.Minute)     // which changes nothing
+	write([]byte("half"), key, time.Minute)       // which changes nothing
 	time.Sleep(time.Second + 10*time.Millisecond) // files are not looked at more often
 	if n := serial(); n != 1 {
 		t.Fatalf("certificate %d", n)

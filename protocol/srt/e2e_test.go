@@ -240,7 +240,7 @@ func TestOtherClients(t *testing.T) {
 			cmd.Stdout = out
 			_ = cmd.Run() // it is interrupted
 		},
-		"gstreamer": func(t *testing.T, url, file string) {
+		"gstreamer": func(_ *testing.T, url, file string) {
 			_ = exec.Command("timeout", "-s", "INT", "6", "gst-launch-1.0", "-q", "-e", "srtsrc", "uri="+url, "!", "filesink", "location="+file).Run()
 		},
 	}

@@ -42,8 +42,7 @@ func (g *rig) healthy() (check func()) {
 
 // handshake makes a handshake packet: a header and the fields of section 3.2.1.
 func handshake(version, typ, socket, cookie uint32, ext ...byte) []byte {
-	b := make([]byte, 16)
-	b[0] = 0x80
+	b := append([]byte{0x80}, make([]byte, 15)...)
 	for _, v := range []uint32{version, 2, 1, 1500, 8192, typ, socket, cookie, 0, 0, 0, 0} {
 		b = binary.BigEndian.AppendUint32(b, v)
 	}

@@ -91,7 +91,8 @@ func parseURL(s string) (*url.URL, error) {
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		return nil, fmt.Errorf("HLS source: invalid URL: %w", err)
+		text, _, _ := strings.Cut(err.Error(), `"`) // what follows quotes the URL
+		return nil, fmt.Errorf("HLS source: invalid URL: %s", strings.TrimSpace(text))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("HLS source: scheme %q of the URL: must be http or https", u.Scheme)
 	case u.Host == "":

@@ -102,7 +102,7 @@ func initFile(t *testing.T, tracks ...*fmp4.InitTrack) string {
 	if err := (fmp4.Init{Tracks: tracks}).Marshal(&b); err != nil {
 		t.Fatal(err)
 	}
-	return string(b.Bytes())
+	return b.String()
 }
 
 const head = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
@@ -157,7 +157,7 @@ func TestBadServers(t *testing.T) {
 		"endless":       {map[string]http.HandlerFunc{"i": endless("#EXTM3U\n")}, "larger than 1048576 bytes"},
 		"endless start": {map[string]http.HandlerFunc{"i": endless("#EXTM3U\n" + abc)}, "larger than 1048576 bytes"},
 		"silent":        {map[string]http.HandlerFunc{"i": silent}, "silent for"},
-		"redirect loop": {map[string]http.HandlerFunc{"i": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/i", 302) }}, "redirects"},
+		"redirect loop": {map[string]http.HandlerFunc{"i": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/i", http.StatusFound) }}, "redirects"},
 		"duration":      {map[string]http.HandlerFunc{"i": text(head + "#EXTINF:100000000,\na.mp4\n")}, "at most 2m0s is accepted"},
 		"target": {
 			map[string]http.HandlerFunc{"i": text(strings.Replace(head, "DURATION:1", "DURATION:999999", 1) + abc)}, "at most 2m0s is accepted",
@@ -257,7 +257,7 @@ func colons(sum [32]byte) string {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	for _, s := range []srchls.Source{
-		{}, {URL: "rtsp://x/"}, {URL: "http:///x"}, {URL: "http://user:SECRET@h:port/%zz"},
+		{}, {URL: "rtsp://x/"}, {URL: "http:///x"}, {URL: "http://user:SECRET@h:port/%zz"}, {URL: "http://h:SECRET@x@y/"}, {URL: "http://user:SECRET/@h/"},
 		{URL: "http://h/", Fingerprint: "zz"}, {URL: "http://h/", MaxSegmentSize: -1}, {URL: "http://h/", MaxSegmentSize: 1 << 40},
 	} {
 		if err := s.Validate(); err == nil || strings.Contains(err.Error(), "SECRET") {

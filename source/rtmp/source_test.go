@@ -17,7 +17,7 @@ import (
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/media"
 	"github.com/org/mtx/router/routertest"
-	"github.com/org/mtx/source/rtmp"
+	srcrtmp "github.com/org/mtx/source/rtmp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -98,12 +98,12 @@ func play(c *gortmplib.ServerConn) error {
 func TestConformance(t *testing.T) {
 	addr := routertest.FreeAddr(t)
 	routertest.TestSource(t,
-		func() router.Source { return rtmp.Source{URL: "rtmp://" + addr + "/live/main"} },
+		func() router.Source { return srcrtmp.Source{URL: "rtmp://" + addr + "/live/main"} },
 		func(t testing.TB) { serve(t, addr, play) })
 }
 
 // run runs a source once and returns its error.
-func run(t *testing.T, s rtmp.Source) error {
+func run(t *testing.T, s srcrtmp.Source) error {
 	t.Helper()
 	ends := make(chan error, 100)
 	src := &routertest.Source{RunFunc: func(ctx context.Context, run *router.SourceRun) error {
@@ -147,7 +147,7 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(ca.name, func(t *testing.T) {
 			t.Parallel()
-			err := run(t, rtmp.Source{URL: ca.url, ReadTimeout: 500 * time.Millisecond})
+			err := run(t, srcrtmp.Source{URL: ca.url, ReadTimeout: 500 * time.Millisecond})
 			if err == nil || !strings.Contains(err.Error(), ca.want) || strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("%v, want %q", err, ca.want)
 			}
@@ -188,7 +188,7 @@ func TestLogin(t *testing.T) {
 	t.Parallel()
 	s := serveAsking(t)
 	r := routertest.New(t, router.Config{Paths: []router.PathConfig{{
-		Name: "cam", Source: rtmp.Source{URL: "rtmp://myuser:right@" + s.addr + "/a/b"},
+		Name: "cam", Source: srcrtmp.Source{URL: "rtmp://myuser:right@" + s.addr + "/a/b"},
 	}}})
 	stream := routertest.WaitReady(t, r, "cam")
 	if tr := stream.Tracks(); len(tr) != 1 || !media.Equal(tr[0].Codec, &media.H264{SPS: sps, PPS: pps}) {
@@ -203,7 +203,7 @@ func TestURLs(t *testing.T) {
 	for path, want := range map[string]string{
 		"/one": "/one", "/one/two": "/one/two", "/one/two/three?x=y": "/one/two/three?x=y", "/app#key": "/app/key",
 	} {
-		if err := run(t, rtmp.Source{URL: "rtmp://" + s.addr + path}); err == nil || errors.Is(err, context.Canceled) {
+		if err := run(t, srcrtmp.Source{URL: "rtmp://" + s.addr + path}); err == nil || errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", path, err)
 		}
 		if _, ok := s.paths.Load("rtmp://" + s.addr + want); !ok {

@@ -4,14 +4,14 @@ import (
 	"fmt"
 
 	"github.com/org/mtx/router"
-	"github.com/org/mtx/source/srt"
+	srcsrt "github.com/org/mtx/source/srt"
 )
 
 func Example() {
 	_, err := router.New(router.Config{
 		Paths: []router.PathConfig{{
 			Name:     "cam",
-			Source:   srt.Source{URL: "srt://192.168.1.10:8890?streamid=read:cam&latency=200"},
+			Source:   srcsrt.Source{URL: "srt://192.168.1.10:8890?streamid=read:cam&latency=200"},
 			OnDemand: router.OnDemand{Enabled: true},
 		}},
 	})
@@ -20,7 +20,7 @@ func Example() {
 }
 
 func ExampleSource_Validate() {
-	s := srt.Source{URL: "srt://host:8890?mode=rendezvous"}
+	s := srcsrt.Source{URL: "srt://host:8890?mode=rendezvous"}
 	fmt.Println(s.Validate())
 	// Output: SRT parameter mode: it must be caller or listener
 }

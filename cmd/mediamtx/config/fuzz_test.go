@@ -14,6 +14,9 @@ func FuzzParse(f *testing.F) {
 		"authInternalUsers: [{user: any, ips: [10.0.0.0/8], permissions: [{action: read, path: '~^a'}]}]",
 		"pathDefaults: {publishUser: u, publishPass: p}\npaths: {all: , '~^a': , b: }", "webrtcICEServers: ['turn:a:b:c:1']", "--- a\n...\n",
 		"paths:\n  x:\n    forward: ['rtsp://h/$MTX_PATH']\n    rtspRangeType: npt\n    rtspRangeStart: 1d1s", "!!str a: !x b", "a: *b", "\xef\xbb\xbf{}",
+		"paths:\n  x: {source: 'srt://h:1?passphrase=0123456789&latency=1', srtReadPassphrase: 0123456789}\n  y: {source: 'udp://238.0.0.1:1?source=1.2.3.4'}",
+		"paths:\n  x: {source: 'udp+rtp://h:1', rtpSDP: \"v=0\\nm=audio 0 RTP/AVP 0\"}\n  y: {forward: ['rtmp://u:p@h/a#k', 'srt://h:1']}",
+		"hlsVariant: mpegts\nhlsSegmentCount: 3\nhlsAllowOrigins: ['http://*:1', '']\nrtmpEncryption: yes",
 	} {
 		f.Add([]byte(s))
 	}

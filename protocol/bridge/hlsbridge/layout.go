@@ -151,7 +151,7 @@ func toHLS(c media.Codec, v Variant) codecs.Codec {
 	case *media.AV1:
 		return &codecs.AV1{SequenceHeader: c.SequenceHeader}
 	case *media.VP9:
-		return &codecs.VP9{Width: c.Width, Height: c.Height, Profile: uint8(c.Profile), BitDepth: 8} //nolint:gosec // 2 bits
+		return &codecs.VP9{Width: c.Width, Height: c.Height, Profile: uint8(c.Profile), BitDepth: 8}
 	case *media.H265:
 		return &codecs.H265{VPS: c.VPS, SPS: c.SPS, PPS: c.PPS}
 	case *media.Opus:

@@ -63,8 +63,8 @@ func newPMT(streams []*outStream, clockPID uint16) table {
 		0xf0, 0, // no descriptors of the program
 	}
 	for _, s := range streams {
-		b = append(b, s.streamType, 0xe0|byte(s.pid>>8), byte(s.pid))
-		b = append(b, 0xf0|byte(len(s.descriptors)>>8), byte(len(s.descriptors)))
+		b = append(b, s.streamType, 0xe0|byte(s.pid>>8), byte(s.pid),
+			0xf0|byte(len(s.descriptors)>>8), byte(len(s.descriptors)))
 		b = append(b, s.descriptors...)
 	}
 	return newTable(pmtPID, b)

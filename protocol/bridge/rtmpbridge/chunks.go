@@ -27,7 +27,7 @@ type chunked struct {
 func (m *chunked) begin(dst []byte) {
 	m.head = len(dst)
 	ts := min(m.time, extendedTime)
-	m.buf = append(dst, m.stream, byte(ts>>16), byte(ts>>8), byte(ts), 0, 0, 0, m.typ, streamID, 0, 0, 0)
+	m.buf = append(dst, m.stream, byte(ts>>16), byte(ts>>8), byte(ts), 0, 0, 0, m.typ, streamID, 0, 0, 0) //nolint:gocritic // dst is taken over
 	if ts == extendedTime {
 		m.buf = binary.BigEndian.AppendUint32(m.buf, m.time)
 	}

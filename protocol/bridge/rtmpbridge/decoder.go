@@ -19,7 +19,7 @@ const (
 	maxAnalyzedMessages = 5000
 )
 
-// ErrNoTracks: nothing in the stream is known.
+// ErrNoTracks tells that nothing in the stream is known.
 var ErrNoTracks = errors.New("the stream has no track of a known codec")
 
 // DecoderOptions configure a [Decoder].

@@ -1,6 +1,7 @@
 package rtmpbridge
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -79,7 +80,7 @@ func TestPendingIsDelivered(t *testing.T) {
 	if len(r.units) != 2 || len(r.units[0]) != 2 || len(r.units[1]) != 1 || r.units[0][0].PTS != 3600 {
 		t.Fatalf("units: %v", r.units)
 	}
-	if p := r.units[0][0].Payload; len(p) != 3 || string(p[0]) != string(sps264) {
+	if p := r.units[0][0].Payload; len(p) != 3 || !bytes.Equal(p[0], sps264) {
 		t.Error("a key frame has no parameter sets")
 	}
 }

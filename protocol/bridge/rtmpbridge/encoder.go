@@ -27,7 +27,7 @@ const maxIDs = 256
 // a new beginning.
 const discontinuity = 5000
 
-// ErrNotCarried: no track of a stream can be sent by RTMP.
+// ErrNotCarried tells that no track of a stream can be sent by RTMP.
 var ErrNotCarried = errors.New("the stream has no track that RTMP can carry: " +
 	"it can carry AV1, VP9, H265, H264, Opus, MPEG-4 audio, MPEG-1/2 audio, AC-3, FLAC, G711, LPCM")
 

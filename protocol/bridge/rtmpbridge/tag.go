@@ -91,10 +91,7 @@ type tag struct {
 	rate, bits, channels int
 }
 
-var (
-	errTagShort  = errors.New("message is cut off")
-	errFrameType = errors.New("video message is a command")
-)
+var errTagShort = errors.New("message is cut off")
 
 // unsupportedError is about a message that is passed over.
 type unsupportedError struct{ what string }

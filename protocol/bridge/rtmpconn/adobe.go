@@ -20,7 +20,7 @@ const (
 	adobeAskMore = adobeMethod + " ?reason=needauth&user="
 )
 
-// ErrChallenged: the client was asked for credentials, and will connect again.
+// ErrChallenged tells that the client was asked for credentials, and will connect again.
 var ErrChallenged = errors.New("the client was asked for its credentials")
 
 var adobeParams = []string{"authmod", "user", "challenge", "response", "opaque", "salt", "nonce", "nc"}

@@ -311,7 +311,7 @@ func (c *Client) Finish(publish bool) error {
 func (c *Client) Ended(m *Message) error {
 	cmd, ok, err := m.Command()
 	if !ok || err != nil || cmd.Name != "onStatus" {
-		return nil
+		return nil //nolint:nilerr // a message that cannot be read says nothing about the end
 	}
 	o := cmd.object(1)
 	code, _ := o.GetString("code")

@@ -63,7 +63,8 @@ func parseURL(s string) (*settings, error) {
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err
 		}
-		return nil, fmt.Errorf("invalid SRT URL: %w", err)
+		text, _, _ := strings.Cut(err.Error(), `"`) // what follows quotes the URL
+		return nil, fmt.Errorf("invalid SRT URL: %s", strings.TrimSpace(text))
 	}
 	switch {
 	case u.Scheme != "srt":

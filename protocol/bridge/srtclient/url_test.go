@@ -52,6 +52,7 @@ func TestURLErrors(t *testing.T) {
 		{"srt://h", "without port"},
 		{"srt://u:secretword@h:1", "credentials"},
 		{"srt://secretword\x7f:1", "invalid SRT URL"},
+		{"srt://u:secretword@h:secretword", "invalid SRT URL: invalid port"},
 		{"srt://:1?mode=caller", "without host"},
 		{"srt://h:1?passphrase=secret", "SRT parameter passphrase: it must be of 10 to 80 characters"},
 		{"srt://h:1?streamid=" + strings.Repeat("x", 513), "SRT parameter streamid: it must be of at most 512 bytes"},

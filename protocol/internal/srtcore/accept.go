@@ -183,7 +183,7 @@ func (l *Listener) register(c *Conn) error {
 	}
 	for {
 		var b [4]byte
-		rand.Read(b[:]) //nolint:errcheck // never fails
+		rand.Read(b[:])
 		c.id = binary.BigEndian.Uint32(b[:]) & 0x3fffffff
 		if c.id != 0 && l.conns[c.id] == nil {
 			break

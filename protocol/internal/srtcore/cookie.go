@@ -19,7 +19,7 @@ type cookies struct {
 
 func newCookies() *cookies {
 	c := &cookies{}
-	rand.Read(c.secret[:]) //nolint:errcheck // never fails
+	rand.Read(c.secret[:])
 	return c
 }
 

@@ -63,7 +63,7 @@ func (c *Caller) Shutdown() {
 func Dial(ctx context.Context, sock *net.UDPConn, cfg DialConfig) (*Caller, error) {
 	c, err := dialOn(ctx, sock, cfg)
 	if err != nil {
-		sock.Close() //nolint:errcheck // nothing to be done
+		sock.Close()
 		return nil, err
 	}
 	return c, nil
@@ -197,7 +197,7 @@ func (c *Conn) Discarded() uint64 {
 func randomID() uint32 {
 	for {
 		var b [4]byte
-		rand.Read(b[:]) //nolint:errcheck // never fails
+		rand.Read(b[:])
 		if id := binary.BigEndian.Uint32(b[:]) & 0x3fffffff; id != 0 {
 			return id
 		}

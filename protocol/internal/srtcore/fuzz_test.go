@@ -27,7 +27,7 @@ func newFuzzed(t testing.TB) *fuzzed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	panics := func(groups []string, a slog.Attr) slog.Attr {
+	panics := func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == "panic" {
 			t.Fatal(a.Value)
 		}
@@ -35,7 +35,7 @@ func newFuzzed(t testing.TB) *fuzzed {
 	}
 	cfg, err := Config{
 		Accept: func(context.Context, *Request) (*Answer, error) { return nil, RejectForbidden },
-		Log:    slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: panics})),
+		Log:    slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: panics})), //nolint:sloglint // it looks at the attributes
 	}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func FuzzDatagram(f *testing.F) {
 	control := func(typ, subtype uint16, payload []byte) []byte {
 		p := make([]byte, headerSize)
 		putControl(p, typ, subtype, 1, 100, 1)
-		return append(p, payload...)
+		return append(p, payload...) //nolint:makezero // a header that is filled in
 	}
 	join := func(list ...[]byte) (out []byte) {
 		for _, p := range list {
@@ -127,7 +127,7 @@ func FuzzDatagram(f *testing.F) {
 			}
 			blk.Release()
 			if hs, ext, ok := parseHandshake(p); ok {
-				parseConclusion(hs, ext) //nolint:errcheck // must not panic
+				parseConclusion(hs, ext)
 			}
 			if len(p) > 0 {
 				now += int64(p[0]) * 1000

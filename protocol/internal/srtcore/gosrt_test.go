@@ -50,7 +50,7 @@ func TestReceiveFromGosrt(t *testing.T) {
 				t.Errorf("stats %+v", s)
 			}
 			c.Close()
-			if err := l.end(t); err != ErrPeerClosed {
+			if err := l.end(t); !errors.Is(err, ErrPeerClosed) {
 				t.Errorf("ended with %v", err)
 			}
 		})
@@ -93,7 +93,7 @@ func TestSendToGosrt(t *testing.T) {
 				t.Errorf("stats %+v", s)
 			}
 			conn.Close(nil)
-			if err := l.end(t); err != ErrClosed {
+			if err := l.end(t); !errors.Is(err, ErrClosed) {
 				t.Errorf("ended with %v", err)
 			}
 		})
@@ -209,7 +209,7 @@ func TestRead(t *testing.T) {
 		seen.take(got.Next(1316))
 	}
 	seen.check(t, 20)
-	if err := l.end(t); err != ErrPeerClosed || conn.Err() != ErrPeerClosed {
+	if err := l.end(t); !errors.Is(err, ErrPeerClosed) || !errors.Is(conn.Err(), ErrPeerClosed) {
 		t.Errorf("ended with %v, %v", err, conn.Err())
 	}
 }

@@ -3,6 +3,7 @@ package srtcore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -273,7 +274,7 @@ func TestHostilePeer(t *testing.T) {
 				t.Errorf("stats %+v", s)
 			}
 			r.command(ctrlShutdown, 0, 0, nil)
-			if err := l.end(t); err != ErrPeerClosed {
+			if err := l.end(t); !errors.Is(err, ErrPeerClosed) {
 				t.Error(err)
 			}
 		})
@@ -348,7 +349,7 @@ func TestPeerIdle(t *testing.T) {
 	l := listen(t, Config{PeerIdleTimeout: 300 * time.Millisecond}, acceptAll)
 	r := newRawCaller(t, l)
 	r.connect()
-	if err := l.end(t); err != ErrPeerIdle {
+	if err := l.end(t); !errors.Is(err, ErrPeerIdle) {
 		t.Error(err)
 	}
 	r.control(ctrlShutdown)

@@ -1,6 +1,7 @@
 package srtcore
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/org/mtx/protocol/internal/egress"
@@ -65,7 +66,7 @@ func (c *Conn) onUser(b *egress.Batch, h header, payload []byte, now int64) {
 	case extKMRsp:
 		c.stats.PacketsReceivedKM++
 		// An echo confirms; other contents are an error code.
-		if c.km.message != nil && len(payload) == len(c.km.message) && string(payload) == string(c.km.message) {
+		if c.km.message != nil && len(payload) == len(c.km.message) && bytes.Equal(payload, c.km.message) {
 			c.km.ready, c.km.message = true, nil
 		}
 	}

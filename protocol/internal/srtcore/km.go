@@ -76,7 +76,7 @@ func parseKM(b []byte) (k keyMaterial, err error) {
 	return k, nil
 }
 
-func (k *keyMaterial) append(b []byte) []byte {
+func (k *keyMaterial) append(b []byte) []byte { //nolint:unparam // like the other messages
 	b = append(b, 0x12, kmSignature>>8, kmSignature&0xff, byte(k.keys), 0, 0, 0, 0,
 		kmAESCTR, 0, kmMPEGTSSRT, 0, 0, 0, kmSalt/4, byte(k.keyLen/4))
 	b = append(b, k.salt...)
@@ -184,7 +184,7 @@ func (c *cryptoState) receiveKM(message []byte) error {
 func (c *cryptoState) renew() ([]byte, error) {
 	cur := c.send[c.current-1]
 	key := make([]byte, c.keyLen)
-	rand.Read(key) //nolint:errcheck // never fails
+	rand.Read(key)
 	next := newSEK(key, cur.salt[:])
 	c.send[keyBoth-c.current-1] = next
 	wrap, err := wrapKey(c.sendKEK.key, append(append([]byte(nil), c.send[0].key...), c.send[1].key...))

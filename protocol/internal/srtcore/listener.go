@@ -126,7 +126,7 @@ func (l *Listener) Close() {
 		l.timers.close()
 		// The timer loop has ended all connections before it ends; then nobody needs the socket.
 		l.timers.wait()
-		l.sock.Close() //nolint:errcheck // nothing to be done
+		l.sock.Close()
 	})
 	l.loops.Wait()
 	l.onClose.Wait()
@@ -204,6 +204,6 @@ func (l *Listener) write(data []byte, addr netip.AddrPort) {
 
 // recovered logs a panic; it returns it as an error.
 func (l *Listener) recovered(what string, p any) error {
-	l.cfg.Log.Error("panic in "+what, "panic", p, "stack", string(debug.Stack()))
+	l.cfg.Log.Error("panic", "in", what, "panic", p, "stack", string(debug.Stack()))
 	return fmt.Errorf("srt: panic in %s: %v", what, p)
 }

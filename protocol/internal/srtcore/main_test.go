@@ -185,7 +185,7 @@ func (s *sequence) wait(t testing.TB, i int) {
 		case <-s.notify:
 		case <-limit:
 			s.mu.Lock()
-			defer s.mu.Unlock()
+			defer s.mu.Unlock() //nolint:gocritic // the test ends here
 			t.Fatalf("payload %d did not come: %d came, %d missed, %d bad, next %d", i, s.got, s.missed, s.bad, s.next)
 		}
 	}

@@ -41,8 +41,8 @@ func newRelay(t testing.TB, server netip.AddrPort, seed uint64) *relay {
 		front: front, back: back, delay: 50 * time.Millisecond, jitter: 8 * time.Millisecond, loss: 0.05,
 		random: rand.New(rand.NewPCG(seed, 1)),
 	}
-	front.SetReadBuffer(4 << 20) //nolint:errcheck
-	back.SetReadBuffer(4 << 20)  //nolint:errcheck
+	front.SetReadBuffer(4 << 20)
+	back.SetReadBuffer(4 << 20)
 	r.wg.Go(func() {
 		r.pass(front, func(from netip.AddrPort) {
 			r.client = from

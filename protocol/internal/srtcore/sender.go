@@ -116,7 +116,7 @@ func (c *Conn) Wants() []egress.Want {
 }
 
 // Discard implements egress.Reader.
-func (c *Conn) Discard(l egress.Loss) {
+func (c *Conn) Discard(_ egress.Loss) {
 	c.mu.Lock()
 	c.stats.OutboundFramesDiscarded++
 	c.mu.Unlock()
