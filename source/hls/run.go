@@ -196,9 +196,7 @@ func redact(raw string) string {
 	if err != nil {
 		return "invalid URL"
 	}
-	if u.User != nil {
-		u.User = url.User("***")
-	}
+	u.User = nil
 	u.RawQuery = httpserver.RedactQuery(u.RawQuery)
 	return u.String()
 }

@@ -257,7 +257,7 @@ func colons(sum [32]byte) string {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	for _, s := range []srchls.Source{
-		{}, {URL: "rtsp://x/"}, {URL: "http:///x"}, {URL: "http://user:SECRET@h:port/%zz"}, {URL: "http://h:SECRET@x@y/"}, {URL: "http://user:SECRET/@h/"},
+		{}, {URL: "rtsp://x/"}, {URL: "http:///x"}, {URL: "http://user:SECRET@h:port/%zz"}, {URL: "http://h:SECRET/x"}, {URL: "http://user:SECRET/@h/"},
 		{URL: "http://h/", Fingerprint: "zz"}, {URL: "http://h/", MaxSegmentSize: -1}, {URL: "http://h/", MaxSegmentSize: 1 << 40},
 	} {
 		if err := s.Validate(); err == nil || strings.Contains(err.Error(), "SECRET") {

@@ -7,6 +7,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/vp9"
 
 	"github.com/org/mtx/router/media"
 )
@@ -34,7 +35,7 @@ func (t *Track) Write(m *gohlslib.Muxer, codec media.Codec, u *media.Unit, origi
 		}
 	case *media.VP9:
 		if f := elements(u.Payload, 1); len(f) == 1 {
-			return m.WriteVP9(t.HLS, u.NTP, pts, f[0])
+			return t.writeVP9(m, f[0], u.NTP, pts)
 		}
 	case *media.Opus:
 		if p := elements(u.Payload, 1); len(p) > 0 {
@@ -118,6 +119,19 @@ func temporalUnit(c *media.AV1, u *media.Unit) [][]byte {
 		return append(append([][]byte(nil), tu[:header]...), tu[header+1:]...)
 	}
 	return tu
+}
+
+// writeVP9 leaves out frames that only show an earlier one again: gohlslib takes
+// them for key frames, and panics.
+func (t *Track) writeVP9(m *gohlslib.Muxer, frame []byte, ntp time.Time, pts int64) error {
+	var h vp9.Header
+	if err := h.Unmarshal(frame); err != nil {
+		return err
+	}
+	if h.ShowExistingFrame {
+		return nil
+	}
+	return m.WriteVP9(t.HLS, ntp, pts, frame)
 }
 
 // writeFLAC spreads the frames of a unit over time.
