@@ -23,6 +23,9 @@ race = $$(if command -v "$$($(GO) env CC)" >/dev/null; then echo -race; \
 e2e_files = $$(grep -rlE '^//go:build .*\be2e\b' --include='*_test.go' .)
 dirs_of   = xargs -n 1 dirname | sort -u
 
+# Folders whose benchmarks are loads in real time, with a length of their own.
+load_dirs = ./protocol/hls ./protocol/rtmp ./protocol/srt
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -64,8 +67,11 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s)
 	done
 
 .PHONY: bench
-bench: ## micro-benchmarks, then the load test against a running server
-	$(GO) test -run '^$$' -bench . -benchmem $$(grep -rlE '^func Benchmark' --include='*_test.go' . | $(dirs_of))
+bench: ## micro-benchmarks, then load tests beside plain use of the same libraries
+	$(GO) test -run '^$$' -bench . -benchmem $$(grep -rlE '^func Benchmark' --include='*_test.go' . | $(dirs_of) | \
+		grep -vxE '$(subst $() ,|,$(strip $(load_dirs)))')
+	$(GO) test -p 1 -run '^$$' -bench . -benchtime 1x ./protocol/hls
+	$(GO) test -p 1 -run '^$$' -bench . -benchtime 300x ./protocol/rtmp ./protocol/srt
 	$(GO) run ./cmd/mediamtx/bench $(BENCHFLAGS)
 
 .PHONY: lint
