@@ -117,7 +117,7 @@ func finish(t *testing.T, who string, p *program, src *source) reading {
 	}
 	got := reading{pictures: len(video), audio: len(audio)}
 	if len(video) < least || len(audio) == 0 && src.timeline[1] != nil {
-		t.Fatalf("%s: %d pictures and %d audio packets, want at least %d pictures", who, len(video), len(audio), least)
+		t.Fatalf("%s: %d pictures and %d audio packets, want at least %d pictures; FFmpeg got\n%s", who, len(video), len(audio), least, p.stdout.String())
 	}
 	checkPictures(t, who, src, video)
 	packets, err := os.ReadFile(filepath.Join(p.cmd.Dir, "packets"))
