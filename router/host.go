@@ -74,6 +74,9 @@ func (h *Host) Listen(network, addr string) (net.Listener, error) {
 // runs handle in a goroutine per connection, and when ctx is done closes the
 // listener and the connections, and waits for the handlers. A panic of handle
 // ends its connection only. Running out of file descriptors is waited out.
+//
+// The error of handle is logged as the reason why the connection is over; nil
+// means that handle has told it.
 func (h *Host) ServeListener(ctx context.Context, ln net.Listener, handle func(context.Context, net.Conn) error) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -105,8 +108,9 @@ func (h *Host) ServeListener(ctx context.Context, ln net.Listener, handle func(c
 func (h *Host) serveConn(ctx context.Context, conn net.Conn, handle func(context.Context, net.Conn) error) {
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	err := protect(h.log, func() error { return handle(ctx, conn) })
-	h.log.Info("connection closed", keyRemote, conn.RemoteAddr(), keyReason, err)
+	if err := protect(h.log, func() error { return handle(ctx, conn) }); err != nil {
+		h.log.Info("connection closed", keyRemote, conn.RemoteAddr(), keyReason, err)
+	}
 }
 
 // isTemporary tells the errors of Accept that go away, such as too many open

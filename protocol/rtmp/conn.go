@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,8 +50,8 @@ type conn struct {
 	reader *reader         // the same
 }
 
-// handle serves a connection. What it returns is the reason why it is over.
-func (sv *server) handle(ctx context.Context, nc net.Conn) error {
+// handle serves a connection, and logs why it is over.
+func (sv *server) handle(ctx context.Context, nc net.Conn) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	id := uuid.NewString()
@@ -58,7 +59,15 @@ func (sv *server) handle(ctx context.Context, nc net.Conn) error {
 		sv: sv, id: id, created: time.Now(), log: sv.log.With("conn", id[:8]), remote: nc.RemoteAddr(),
 		raw: nc, net: nc, cancel: cancel, state: "idle",
 	}
-	c.log.Debug("connection opened", "remote", c.remote.String())
+	c.log.Info("connection opened", "remote", c.remote.String())
+	defer func() {
+		attrs := []any{"reason", c.explain(ctx, err)}
+		if path := c.pathNow(); path != "" {
+			attrs = append(attrs, "path", path)
+		}
+		c.log.Info("connection closed", attrs...)
+		err = nil // told
+	}()
 	// the whole of what precedes media has one deadline
 	if err := nc.SetDeadline(time.Now().Add(sv.cfg.ReadTimeout)); err != nil {
 		return err
@@ -68,7 +77,7 @@ func (sv *server) handle(ctx context.Context, nc net.Conn) error {
 	}
 	c.rw = &meter{Conn: c.net}
 	defer sv.host.AddSession(c)()
-	return c.explain(ctx, c.serve(ctx))
+	return c.serve(ctx)
 }
 
 // explain finds the reason behind an error of a connection that was closed.
@@ -79,7 +88,7 @@ func (c *conn) explain(ctx context.Context, err error) error {
 		return errors.New("the server stops")
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, io.EOF):
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return errLeft
 	case errors.As(err, &ne) && ne.Timeout():
 		if c.stateNow() == "idle" {
@@ -158,6 +167,16 @@ func (c *conn) stateNow() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
+}
+
+// pathNow is the path that the client publishes or reads, if any.
+func (c *conn) pathNow() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.grant == nil {
+		return ""
+	}
+	return c.grant.Path()
 }
 
 // begins records what the client was allowed to do.

@@ -97,7 +97,9 @@ func (t *encTrack) codecID() int {
 }
 
 func (e *Encoder) appendMetadata(dst []byte, h Head) []byte {
-	m := chunked{stream: chunkAudio, typ: TypeDataAMF0, time: uint32(e.now)}
+	// the time is zero, whenever it is sent: FFmpeg takes later metadata for a
+	// track of subtitles, and begins its clock there
+	m := chunked{stream: chunkAudio, typ: TypeDataAMF0}
 	m.begin(dst)
 	names := amf0.Data{"onMetaData"}
 	if h.Publish {
