@@ -59,7 +59,7 @@ type answer struct {
 	gzLength []string
 
 	mu      sync.Mutex
-	derived map[string]*answer // by query
+	derived map[string]*answer // by query, or what else makes the difference
 }
 
 // isPlaylist tells playlists from parts and segments.
@@ -224,7 +224,7 @@ func (in *instance) render(file, query string) (rec *recorder) {
 				break
 			}
 		}
-		if !isPlaylist(file) || rec.status != http.StatusOK || !in.young.Load() {
+		if in.m.Variant != MPEGTS || !isPlaylist(file) || rec.status != http.StatusOK || !in.young.Load() {
 			return rec
 		}
 		if bytes.Count(rec.body, []byte("#EXTINF:")) >= minSegments {
@@ -279,7 +279,7 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 		n, err := src.Read(r.body[len(r.body):cap(r.body)])
 		r.body = r.body[:len(r.body)+n]
 		total += int64(n)
-		if err == io.EOF { //nolint:errorlint // io.Reader returns it as it is
+		if err == io.EOF {
 			return total, nil
 		}
 		if err != nil {
@@ -302,18 +302,23 @@ func (a *answer) gzipped() (body []byte, length []string) {
 
 // withQuery returns a playlist whose URLs carry a query.
 func (a *answer) withQuery(query string) *answer {
+	return a.derive(query, func(body []byte) []byte { return addQuery(body, query) })
+}
+
+// derive returns another version of a playlist, made once.
+func (a *answer) derive(key string, f func(body []byte) []byte) *answer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if d := a.derived[query]; d != nil {
+	if d := a.derived[key]; d != nil {
 		return d
 	}
-	d := &answer{file: a.file, playlist: true, status: a.status, found: true, ctype: a.ctype, body: addQuery(a.body, query)}
+	d := &answer{file: a.file, playlist: true, status: a.status, found: true, ctype: a.ctype, body: f(a.body)}
 	d.length = []string{strconv.Itoa(len(d.body))}
 	if a.derived == nil {
 		a.derived = map[string]*answer{}
 	}
 	if len(a.derived) < maxDerived {
-		a.derived[query] = d
+		a.derived[key] = d
 	}
 	return d
 }

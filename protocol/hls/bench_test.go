@@ -81,7 +81,7 @@ func (l *load) perMB(v float64) float64 { return v / (float64(l.bytes) / 1e6) }
 
 // measure runs viewers for a while.
 func measure(b testing.TB, url string) load {
-	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestBenchViewers$") //nolint:gosec // ourselves
+	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestBenchViewers$")
 	cmd.Env = append(os.Environ(), benchEnv+"="+url)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -238,7 +238,7 @@ func benchWatch(ctx context.Context, base string, total *atomic.Uint64) error {
 		defer func() { _ = res.Body.Close() }()
 		body.Reset()
 		n, err := io.Copy(&body, res.Body)
-		total.Add(uint64(n)) //nolint:gosec // not negative
+		total.Add(uint64(n))
 		if err == nil && (res.StatusCode != http.StatusOK || n == 0) {
 			err = fmt.Errorf("%s: %s, %d bytes", file, res.Status, n)
 		}

@@ -130,7 +130,8 @@ const { chromium } = require('playwright-core');
     const date = window.player ? window.player.playingDate : null;
     return { time: v.currentTime, frames: q.totalVideoFrames, dropped: q.droppedVideoFrames, paused: v.paused,
       controls: v.controls, muted: v.muted, width: v.videoWidth, text: document.getElementById('message').textContent,
-      title: document.title, elements: document.querySelectorAll('*').length, latency: date ? Date.now() - date.getTime() : -1 };
+      title: document.title, elements: document.querySelectorAll('*').length, latency: date ? Date.now() - date.getTime() : -1,
+      rate: v.playbackRate, target: window.player ? window.player.targetLatency : 0, behind: window.player ? window.player.latency : 0 };
   });
   const wait = (ms) => new Promise((r) => setTimeout(r, ms));
   for (let i = 0; i < 200 && process.argv[3] === 'play' && (await look()).time < 1; i++) await wait(100);
@@ -144,10 +145,10 @@ const { chromium } = require('playwright-core');
 `
 
 type glance struct {
-	Time, Latency                    float64
-	Frames, Dropped, Width, Elements int
-	Paused, Controls, Muted          bool
-	Text, Title                      string
+	Time, Latency, Rate, Target, Behind float64
+	Frames, Dropped, Width, Elements    int
+	Paused, Controls, Muted             bool
+	Text, Title                         string
 }
 
 type watched struct {
@@ -185,7 +186,8 @@ func TestBrowser(t *testing.T) {
 			if advanced < 2 || frames < 45 || w.Second.Width != 320 || w.Second.Paused || len(w.Problems) != 0 {
 				t.Errorf("in 3 seconds: %.2f s and %d pictures: %+v", advanced, frames, w)
 			}
-			t.Logf("latency %v ms, %d pictures, %d of %d dropped", w.Second.Latency, frames, w.Second.Dropped, w.Second.Frames)
+			t.Logf("latency %v ms (the player thinks %.2f s, and wants %.2f), rate %v, %d pictures, %d of %d dropped",
+				w.Second.Latency, w.Second.Behind, w.Second.Target, w.Second.Rate, frames, w.Second.Dropped, w.Second.Frames)
 			if v == hls.LowLatency && (w.Second.Latency < 0 || w.Second.Latency > 1500) {
 				t.Errorf("latency %v ms, want less than 1500", w.Second.Latency)
 			}

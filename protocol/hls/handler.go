@@ -47,10 +47,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch {
-	case file == "":
+	switch file {
+	case "":
 		redirect(w, r, "/"+name+"/")
-	case file == scriptFile:
+	case scriptFile:
 		s.page.serveScript(w, r)
 	default:
 		s.servePath(w, r, name, file)
@@ -114,7 +114,7 @@ func (s *server) servePath(w http.ResponseWriter, r *http.Request, name, file st
 		return
 	}
 	n := s.send(w, r, a, cred != httpserver.Credentials{})
-	m.out.Add(uint64(n)) //nolint:gosec // not negative
+	m.out.Add(uint64(n))
 }
 
 // fetch finds the muxer of a path, or makes one, and gets a file from it.
@@ -132,25 +132,32 @@ func (s *server) fetch(r *http.Request, grant *router.Grant, file string) (*muxe
 			}
 			m = s.demand(grant)
 		}
-		a, err := m.get(ctx, grant, file, q)
+		a, err := m.get(ctx, grant, wish{file, q, isPlaylist(file) && !knowsGaps(r.UserAgent())})
 		if !errors.Is(err, errIdle) {
 			return m, a, err
 		}
 	}
 }
 
-func (m *muxer) get(ctx context.Context, grant *router.Grant, file string, q url.Values) (*answer, error) {
+// wish is what a client asks for.
+type wish struct {
+	file   string
+	query  url.Values
+	noGaps bool // the client does not know EXT-X-GAP
+}
+
+func (m *muxer) get(ctx context.Context, grant *router.Grant, ask wish) (*answer, error) {
 	m.begin()
 	defer m.end()
 	if err := m.hold(ctx, grant); err != nil {
 		return nil, err
 	}
-	if !isPlaylist(file) {
+	if !isPlaylist(ask.file) {
 		in := m.current()
 		if in == nil {
 			return nil, errNotFound
 		}
-		a, err := in.get(ctx, file, q)
+		a, err := in.get(ctx, ask.file, ask.query)
 		if errors.Is(err, errRestart) {
 			err = errNotFound // what comes next has other names
 		}
@@ -162,7 +169,11 @@ func (m *muxer) get(ctx context.Context, grant *router.Grant, file string, q url
 		if err != nil {
 			return nil, err
 		}
-		a, err := in.get(ctx, file, q)
+		get := in.get
+		if ask.noGaps && m.Variant == LowLatency && ask.file != indexFile {
+			get = in.getWithoutGaps
+		}
+		a, err := get(ctx, ask.file, ask.query)
 		if !errors.Is(err, errRestart) {
 			return a, err
 		}
@@ -199,7 +210,7 @@ func (s *server) send(w http.ResponseWriter, r *http.Request, a *answer, private
 	if r.Method == http.MethodHead {
 		return 0
 	}
-	n, _ := w.Write(body) // who left does not matter
+	n, _ := w.Write(body) //nolint:gosec // playlists and media, never HTML; who left does not matter
 	return n
 }
 

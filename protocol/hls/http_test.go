@@ -401,7 +401,7 @@ func TestSegmentMaxSize(t *testing.T) {
 	defer pub.Close()
 	got := make(chan int, 1)
 	go func() { res, _ := g.get("/cam/index.m3u8"); got <- res.StatusCode }()
-	for n := 0; n < 20*fps; n++ {
+	for n := range 20 * fps {
 		size := 100
 		if n < fps {
 			size = 5000

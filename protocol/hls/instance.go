@@ -82,7 +82,7 @@ func newInstance(m *muxer, stream *router.Stream) (*instance, error) {
 		tracks: map[int][]target{}, leading: map[int]bool{}, codecs: map[int]media.Codec{}, clocks: map[int]clock{},
 		answers: map[string]*answer{}, next: make(chan struct{}), done: make(chan struct{}),
 	}
-	in.young.Store(m.Variant == MPEGTS) // otherwise gohlslib waits
+	in.young.Store(m.Variant != FMP4) // there gohlslib waits
 	variant, _ := m.Variant.Muxer()
 	for n, tracks := range in.layout.Muxers {
 		g := &gohlslib.Muxer{

@@ -186,6 +186,31 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// GStreamer does not know gaps.
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, Server{}, nil)
+	g.publish("cam", videoAudio(), sps1080)
+	_, plain := g.get("/cam/video1_stream.m3u8")
+	if !strings.Contains(plain, "#EXT-X-GAP") {
+		t.Errorf("no gaps in\n%s", plain)
+	}
+	_, text := g.get("/cam/video1_stream.m3u8", "User-Agent", "GStreamer souphttpsrc 1.22.0 libsoup/3.2.3")
+	var m playlist.Media
+	if err := m.Unmarshal([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	full, _ := g.mediaList("video1_stream.m3u8")
+	if strings.Contains(text, "GAP") || strings.Contains(text, "gap.mp4") || len(m.Segments) < 2 || m.Segments[0].URI == "" {
+		t.Errorf("got\n%s", text)
+	}
+	for i, s := range full.Segments { // numbers are the same for all
+		if n := full.MediaSequence + i - m.MediaSequence; n >= 0 && n < len(m.Segments) && m.Segments[n].URI != s.URI {
+			t.Errorf("segment %d is %s and %s", full.MediaSequence+i, s.URI, m.Segments[n].URI)
+		}
+	}
+}
+
 func TestAddQuery(t *testing.T) {
 	t.Parallel()
 	in := "#EXTM3U\r\n#EXT-X-MAP:URI=\"a.mp4\",X=1\n#EXTINF:1,\n\na.ts\nb.ts?x=y"

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -125,7 +126,7 @@ func (g *guard) unregister(w *writer) {
 // failed answers and logs a panic of the handler; false if it is too late for an
 // answer.
 func (g *guard) failed(w *writer, r *http.Request, v any) bool {
-	if v == http.ErrAbortHandler {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return false
 	}
 	g.log.Error("panic", "error", v, "method", r.Method, "path", r.URL.Path, "stack", string(debug.Stack()))

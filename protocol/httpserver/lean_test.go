@@ -148,7 +148,7 @@ func TestLeanClient(t *testing.T) {
 		if res.ContentLength != 5 || body != "" {
 			t.Errorf("HEAD: %d %q", res.ContentLength, body)
 		}
-		post, err := c.Post("http://"+addr+"/body", "text/plain", strings.NewReader("sent")) //nolint:noctx // the client has a timeout
+		post, err := c.Post("http://"+addr+"/body", "text/plain", strings.NewReader("sent"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +246,7 @@ func TestLeanStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = conn.Close() }()
+		t.Cleanup(func() { _ = conn.Close() })
 		_, _ = io.WriteString(conn, strings.ReplaceAll(getOf("/length")+getOf(requests), "\n", "\r\n"))
 		_ = conn.SetDeadline(time.Now().Add(patience))
 		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {

@@ -182,7 +182,8 @@ func (w *leanWriter) finish() error {
 // appendHead makes the status line and the header. body is its beginning.
 func (w *leanWriter) appendHead(body []byte) {
 	w.sent = true
-	b := append(w.head, "HTTP/1.1 "...)
+	b := w.head
+	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(w.status), 10)
 	b = append(append(append(b, ' '), http.StatusText(w.status)...), "\r\n"...)
 	if w.header["Date"] == nil {
@@ -201,7 +202,8 @@ func (w *leanWriter) appendHead(body []byte) {
 			b = append(b, "\r\n"...)
 		}
 	}
-	w.head = append(b, "\r\n"...)
+	b = append(b, "\r\n"...)
+	w.head = b
 }
 
 // headerValue keeps values on their line.

@@ -138,7 +138,7 @@ func (l Listen) Serve(ctx context.Context, handler http.Handler, ready func(net.
 	cancel()
 	conns.end()
 	shutdown(srv)
-	<-served
+	<-served //nolint:errcheck // it is known, or of no interest anymore
 	conns.wg.Wait()
 	g.wait()
 	return err

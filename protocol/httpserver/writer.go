@@ -59,7 +59,7 @@ func (w *writer) Write(p []byte) (n int, err error) {
 		}
 		m, err := w.ResponseWriter.Write(part)
 		n += m
-		w.bytes += uint64(m) //nolint:gosec // not negative
+		w.bytes += uint64(m)
 		p = p[len(part):]
 		if err != nil || len(p) == 0 {
 			w.relax()
@@ -67,9 +67,6 @@ func (w *writer) Write(p []byte) (n int, err error) {
 		}
 	}
 }
-
-// WriteString implements io.StringWriter.
-func (w *writer) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
 
 // Flush implements http.Flusher.
 func (w *writer) Flush() { _ = w.FlushError() }
@@ -160,7 +157,7 @@ func newBody(w *writer, b io.ReadCloser, limit int64, timeout time.Duration) *bo
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // io.Reader returns it as it is
+	if err == io.EOF {
 		// the server reads on to find out whether the client leaves, without end
 		b.once.Do(func() {
 			b.w.mu.Lock()

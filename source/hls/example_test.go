@@ -4,12 +4,12 @@ import (
 	"fmt"
 
 	"github.com/org/mtx/router"
-	"github.com/org/mtx/source/hls"
+	srchls "github.com/org/mtx/source/hls"
 )
 
 // A path whose stream comes from an HLS camera while somebody reads it.
 func ExampleSource() {
-	src := hls.Source{URL: "http://user:pass@192.168.1.10/stream/index.m3u8"}
+	src := srchls.Source{URL: "http://user:pass@192.168.1.10/stream/index.m3u8"}
 	if err := src.Validate(); err != nil {
 		fmt.Println(err)
 		return

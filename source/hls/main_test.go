@@ -74,7 +74,7 @@ const (
 
 func aac() *media.MPEG4Audio {
 	return &media.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
-		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2, ChannelCount: 2, //nolint:staticcheck // older readers look at it
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
 	}}
 }
 

@@ -62,14 +62,14 @@ type program struct {
 // complained about is shown if the test fails.
 func launch(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	return launchAs(t, nil, name, args...)
+	return launchAs(t, t.TempDir(), nil, name, args...)
 }
 
-// launchAs starts a program with attributes of its process.
-func launchAs(t *testing.T, attr *syscall.SysProcAttr, name string, args ...string) *program {
+// launchAs starts a program in a folder, with attributes of its process.
+func launchAs(t *testing.T, dir string, attr *syscall.SysProcAttr, name string, args ...string) *program {
 	t.Helper()
 	p := &program{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), name, args...), done: make(chan struct{})} //nolint:gosec // tests call known programs
-	p.cmd.Dir = t.TempDir()
+	p.cmd.Dir = dir
 	p.cmd.SysProcAttr = attr
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.WaitDelay = time.Second
@@ -169,8 +169,12 @@ func ffmpeg(args ...string) []string {
 // address.
 func (in *instance) publish(t *testing.T, protocol, path string, src *source) *program {
 	t.Helper()
+	var filter []string
+	if output := in.output(protocol, path); src.outOfBand && slices.Contains(output, "mpegts") {
+		filter = []string{"-bsf:v", "dump_extra"}
+	}
 	p := launch(t, "ffmpeg", ffmpeg(slices.Concat([]string{"-re", "-i", src.file, "-map", "0", "-c", "copy", "-strict", "experimental"},
-		in.output(protocol, path))...)...)
+		filter, in.output(protocol, path))...)...)
 	in.waitReady(t, path)
 	return p
 }
@@ -191,13 +195,15 @@ func (in *instance) output(protocol, path string) []string {
 	return []string{"-f", "mpegts", strings.Replace(protocol, "udp+mpegts://", "udp://", 1) + "?pkt_size=1316"}
 }
 
-// input tells FFmpeg where to read.
+// input tells FFmpeg where to read. One thread decodes: with several, its VP9
+// decoder does not recover from a beginning without a key frame.
 func (in *instance) input(protocol, path string) []string {
+	input := []string{"-threads", "1"}
 	switch protocol {
 	case "rtsp":
-		return []string{"-rtsp_transport", "tcp", "-i", in.readURL(protocol, path)}
+		input = append(input, "-rtsp_transport", "tcp")
 	case "rtsp-udp":
-		return []string{"-rtsp_transport", "udp", "-i", in.readURL(protocol, path)}
+		input = append(input, "-rtsp_transport", "udp")
 	}
-	return []string{"-i", in.readURL(protocol, path)}
+	return append(input, "-i", in.readURL(protocol, path))
 }

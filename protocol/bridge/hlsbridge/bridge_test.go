@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func aac(rate int) *media.MPEG4Audio {
 	return &media.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
-		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: rate, ChannelConfig: 2, ChannelCount: 2,
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: rate, ChannelConfig: 2,
 	}}
 }
 
@@ -121,7 +121,7 @@ func samplesOf(t *testing.T, codec media.Codec, units []*media.Unit) (samples []
 	}
 	fetch := func(name string) string {
 		w := httptest.NewRecorder()
-		g.Handle(w, httptest.NewRequest("GET", "/"+name, nil)) //nolint:noctx // it does not block
+		g.Handle(w, httptest.NewRequest("GET", "/"+name, nil))
 		return w.Body.String()
 	}
 	list := fetch(strings.Split(codec.Kind().String(), " ")[0] + "1_stream.m3u8")
