@@ -26,7 +26,7 @@ func (in *instance) getWithoutGaps(ctx context.Context, file string, q url.Value
 		if err != nil {
 			return nil, err
 		}
-		if bytes.Count(a.body, []byte("#EXTINF:"))-bytes.Count(a.body, []byte("#EXT-X-GAP")) >= minSegments {
+		if bytes.Count(a.body, []byte("#EXTINF:"))-bytes.Count(a.body, []byte("#EXT-X-GAP")) >= minSegments+1 {
 			return a.derive("\x00gaps", withoutGaps), nil
 		}
 		select {

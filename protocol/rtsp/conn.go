@@ -215,7 +215,7 @@ type connState struct {
 	setup    *session // SETUP is being answered
 	play     *session // PLAY is being answered
 	record   *session // RECORD is being answered
-	held     *fan     // kept open while SETUP is being answered
+	held     func()   // lets others go on when SETUP has been answered
 }
 
 // ConnDetails is what the Control API shows about connections; see RTSPConn

@@ -1,11 +1,13 @@
 package rtsp
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/pion/rtp"
@@ -30,7 +32,7 @@ type fan struct {
 	group   *egress.Group
 	full    atomic.Int32 // readers that the library writes to
 
-	setups   sync.RWMutex // held for reading while SETUP is being answered
+	setups   sync.RWMutex // held while SETUP is being answered, see lockSetup
 	manage   sync.Mutex   // attaching and detaching
 	attached int
 	tap      *router.Tap
@@ -191,6 +193,19 @@ func (f *fan) refreshDescription() {
 			s.ReloadDesc()
 		}
 	}
+}
+
+// lockSetup keeps the stream from being closed while the library answers SETUP,
+// and other sessions from being set up, whose transports the library compares
+// without a lock. It makes GStreamer wait for a second: that must not hold up
+// others.
+func (f *fan) lockSetup(req *base.Request) (unlock func()) {
+	if strings.HasPrefix(strings.Join(req.Header["User-Agent"], ""), "GStreamer") {
+		f.setups.RLock()
+		return f.setups.RUnlock
+	}
+	f.setups.Lock()
+	return f.setups.Unlock
 }
 
 // attach begins to follow the stream.

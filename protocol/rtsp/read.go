@@ -151,13 +151,13 @@ func (s *session) setupRead(cs *connState, ctx *gortsplib.ServerHandlerOnSetupCt
 			ctx.Conn.Transport().Tunnel == gortsplib.TunnelNone
 		s.mu.Unlock()
 	}
-	f.setups.RLock()
+	unlock := f.lockSetup(ctx.Request)
 	stream, err := f.streamFor(s.bypass)
 	if err != nil {
-		f.setups.RUnlock()
+		unlock()
 		return nil, err
 	}
-	cs.held = f // until OnResponse
+	cs.held = unlock // called by OnResponse
 	return stream, nil
 }
 
@@ -248,7 +248,9 @@ func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
 		var tracks []egress.TCPTrack
 		for _, m := range medias {
 			for _, t := range s.fan.byMedia[m] {
-				tracks = append(tracks, egress.TCPTrack{Track: t.index, Channel: uint8(s.places[m].InterleavedIDs[0])})
+				tracks = append(tracks, egress.TCPTrack{
+					Track: t.index, Channel: uint8(s.places[m].InterleavedIDs[0]), FromKey: t.video,
+				})
 			}
 		}
 		return egress.NewTCPReader(c.out, tracks), nil
@@ -263,9 +265,9 @@ func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
 		ports := s.places[m].ClientPorts
 		for _, t := range s.fan.byMedia[m] {
 			tracks = append(tracks, egress.UDPTrack{
-				Track: t.index,
-				RTP:   netip.AddrPortFrom(addr, uint16(ports[0])),
-				RTCP:  netip.AddrPortFrom(addr, uint16(ports[1])),
+				Track: t.index, FromKey: t.video,
+				RTP:  netip.AddrPortFrom(addr, uint16(ports[0])),
+				RTCP: netip.AddrPortFrom(addr, uint16(ports[1])),
 			})
 		}
 	}
@@ -321,7 +323,7 @@ func (sv *server) OnResponse(c *gortsplib.ServerConn, res *base.Response) {
 	setup, play, record := cs.setup, cs.play, cs.record
 	cs.setup, cs.play, cs.record = nil, nil, nil
 	if cs.held != nil {
-		cs.held.setups.RUnlock()
+		cs.held()
 		cs.held = nil
 	}
 	if res.StatusCode != base.StatusOK {
