@@ -36,7 +36,7 @@ func needs(t *testing.T, names ...string) {
 	for _, name := range names {
 		var err error
 		if element, ok := strings.CutPrefix(name, "gst:"); ok {
-			err = exec.CommandContext(t.Context(), "gst-inspect-1.0", "--exists", element).Run() //nolint:gosec // names are ours
+			err = exec.CommandContext(t.Context(), "gst-inspect-1.0", "--exists", element).Run()
 		} else {
 			_, err = exec.LookPath(name)
 		}
@@ -68,7 +68,7 @@ func launch(t *testing.T, name string, args ...string) *program {
 // launchAs starts a program in a folder, with attributes of its process.
 func launchAs(t *testing.T, dir string, attr *syscall.SysProcAttr, name string, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), name, args...), done: make(chan struct{})} //nolint:gosec // tests call known programs
+	p := &program{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), name, args...), done: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.SysProcAttr = attr
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
@@ -125,7 +125,7 @@ func run(t *testing.T, name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // tests call known programs
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), errors.Join(err, ctx.Err()), tail(errs.String()))

@@ -11,24 +11,24 @@ func TestKeyGate(t *testing.T) {
 	for _, ca := range []struct {
 		name  string
 		track int
-		m     Message
+		m     *Message
 		after time.Duration
 		shut  bool
 	}{
-		{"delta frame", 1, Message{Track: 1, Video: true}, 0, true},
-		{"delta frame, a little later", 1, Message{Track: 1, Video: true}, maxKeyWait - 1, true},
-		{"delta frame, too late", 1, Message{Track: 1, Video: true}, maxKeyWait, false},
-		{"key frame", 1, Message{Track: 1, Video: true, Key: true}, 0, false},
-		{"report", 1, Message{Track: 1, Video: true, Control: true}, 0, false},
-		{"another track", 1, Message{Track: 0, Video: true}, 0, false},
-		{"a track beyond", 1, Message{Track: 7}, 0, false},
+		{"delta frame", 1, &Message{Track: 1, Video: true}, 0, true},
+		{"delta frame, a little later", 1, &Message{Track: 1, Video: true}, maxKeyWait - 1, true},
+		{"delta frame, too late", 1, &Message{Track: 1, Video: true}, maxKeyWait, false},
+		{"key frame", 1, &Message{Track: 1, Video: true, Key: true}, 0, false},
+		{"report", 1, &Message{Track: 1, Video: true, Control: true}, 0, false},
+		{"another track", 1, &Message{Track: 0, Video: true}, 0, false},
+		{"a track beyond", 1, &Message{Track: 7}, 0, false},
 	} {
 		t.Run(ca.name, func(t *testing.T) {
 			t.Parallel()
 			var g keyGate
 			g.hold(ca.track)
 			g.shut(&Message{Track: ca.track, Video: true}, start)
-			if got := g.shut(&ca.m, start+int64(ca.after)); got != ca.shut {
+			if got := g.shut(ca.m, start+int64(ca.after)); got != ca.shut {
 				t.Errorf("shut: %v", got)
 			}
 		})
