@@ -352,23 +352,3 @@ func TestStreamsComeAndGo(t *testing.T) {
 	<-done
 	g.noPanic()
 }
-
-// Readers begin with a key frame, so that nobody sees damaged pictures.
-func TestReadersBeginWithKeyFrame(t *testing.T) {
-	t.Parallel()
-	g := newRig(t, anyPath(), plainServer())
-	p := g.publish("s", overTCP, oneVideo())
-	seq := uint16(0)
-	for name, m := range map[string]mode{"tcp": overTCP, "udp": overUDP} {
-		rd := g.read("s", m)
-		seq += 2
-		delta := h264Frame(96, seq-1, 3000*uint32(seq-1), 1, 500)
-		delta[0].Payload[0] = 0x41 // slice of a picture that needs others
-		p.write(0, delta...)
-		key := h264Frame(96, seq, 3000*uint32(seq), 1, 500)
-		p.write(0, key...)
-		if got := rd.got(0, 96, 1)[0]; got.SequenceNumber != key[0].SequenceNumber {
-			t.Errorf("%s: the first packet has number %d, the key frame %d", name, got.SequenceNumber, key[0].SequenceNumber)
-		}
-	}
-}

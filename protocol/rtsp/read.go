@@ -248,9 +248,7 @@ func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
 		var tracks []egress.TCPTrack
 		for _, m := range medias {
 			for _, t := range s.fan.byMedia[m] {
-				tracks = append(tracks, egress.TCPTrack{
-					Track: t.index, Channel: uint8(s.places[m].InterleavedIDs[0]), FromKey: t.video,
-				})
+				tracks = append(tracks, egress.TCPTrack{Track: t.index, Channel: uint8(s.places[m].InterleavedIDs[0])})
 			}
 		}
 		return egress.NewTCPReader(c.out, tracks), nil
@@ -265,9 +263,9 @@ func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
 		ports := s.places[m].ClientPorts
 		for _, t := range s.fan.byMedia[m] {
 			tracks = append(tracks, egress.UDPTrack{
-				Track: t.index, FromKey: t.video,
-				RTP:  netip.AddrPortFrom(addr, uint16(ports[0])),
-				RTCP: netip.AddrPortFrom(addr, uint16(ports[1])),
+				Track: t.index,
+				RTP:   netip.AddrPortFrom(addr, uint16(ports[0])),
+				RTCP:  netip.AddrPortFrom(addr, uint16(ports[1])),
 			})
 		}
 	}

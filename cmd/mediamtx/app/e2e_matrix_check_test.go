@@ -150,6 +150,7 @@ func finish(t *testing.T, who string, p *program, src *source) reading {
 	least := leastPictures
 	if midway {
 		least -= maxWait * pictureRate
+		video = slices.DeleteFunc(video, func(m moment) bool { return m.seconds < maxWait && src.index(m.hash) < 0 })
 	}
 	got := reading{pictures: len(video), audio: len(audio)}
 	if len(video) < least || len(audio) == 0 && src.timeline[1] != nil {

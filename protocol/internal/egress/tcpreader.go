@@ -4,9 +4,6 @@ package egress
 type TCPTrack struct {
 	Track   int
 	Channel uint8
-
-	// FromKey makes the track begin with a key frame, unless none comes for some seconds.
-	FromKey bool
 }
 
 // TCPReader receives interleaved frames over a TCPConn.
@@ -18,8 +15,7 @@ type TCPReader struct {
 
 	// By track. Guarded by whoever calls Deliver.
 	channels []int16 // -1: none
-	skip     []bool  // until the next key frame, after a loss
-	gate     keyGate
+	skip     []bool  // until the next key frame
 }
 
 // NewTCPReader returns a reader for the given tracks. A connection may have several readers.
@@ -30,9 +26,6 @@ func NewTCPReader(c *TCPConn, tracks []TCPTrack) *TCPReader {
 			r.channels = append(r.channels, -1)
 		}
 		r.channels[t.Track] = int16(t.Channel)
-		if t.FromKey {
-			r.gate.hold(t.Track)
-		}
 		r.wants = append(r.wants, Want{Track: t.Track, Channel: int(t.Channel)})
 	}
 	r.skip = make([]bool, len(r.channels))
@@ -50,9 +43,6 @@ func (r *TCPReader) Deliver(m *Message, b *Batch) {
 	blk := m.Interleaved(uint8(r.channels[m.Track]))
 	if blk == nil {
 		return // the reader came while the message was made
-	}
-	if r.gate.shut(m, b.clock()) {
-		return
 	}
 	if r.skip[m.Track] && !m.Control {
 		if !m.Key {

@@ -11,9 +11,6 @@ type UDPTrack struct {
 
 	// RTCP is the address for control packets. Without one (the zero value) they are not sent.
 	RTCP netip.AddrPort
-
-	// FromKey makes the track begin with a key frame, unless none comes for some seconds.
-	FromKey bool
 }
 
 // UDPReader receives packets as datagrams.
@@ -22,7 +19,6 @@ type UDPReader struct {
 
 	wants  []Want
 	tracks []udpTrack // by track
-	gate   keyGate
 }
 
 type udpTrack struct {
@@ -47,9 +43,6 @@ func NewUDPReader(rtp, rtcp *UDPSocket, tracks []UDPTrack) (*UDPReader, error) {
 			r.tracks = append(r.tracks, udpTrack{})
 		}
 		r.tracks[t.Track] = u
-		if t.FromKey {
-			r.gate.hold(t.Track)
-		}
 		r.wants = append(r.wants, Want{Track: t.Track, Channel: AsPackets})
 	}
 	return r, nil
@@ -61,9 +54,6 @@ func (r *UDPReader) Wants() []Want { return r.wants }
 // Deliver implements Reader.
 func (r *UDPReader) Deliver(m *Message, b *Batch) {
 	if m.Track >= len(r.tracks) || m.flat == nil {
-		return
-	}
-	if r.gate.shut(m, b.clock()) {
 		return
 	}
 	d := r.tracks[m.Track].rtp
