@@ -224,11 +224,17 @@ func (in *instance) render(file, query string) (rec *recorder) {
 				break
 			}
 		}
-		if in.m.Variant != MPEGTS || !isPlaylist(file) || rec.status != http.StatusOK || !in.young.Load() {
+		if !isPlaylist(file) || rec.status != http.StatusOK {
 			return rec
 		}
-		if bytes.Count(rec.body, []byte("#EXTINF:")) >= minSegments {
+		if in.m.Variant != MPEGTS {
+			rec.body = addDates(rec.body)
+		}
+		n := segments(rec.body)
+		if n >= max(minSegments, startSegments) {
 			in.young.Store(false)
+		}
+		if in.m.Variant != MPEGTS || n >= minSegments {
 			return rec
 		}
 		select {
@@ -237,6 +243,11 @@ func (in *instance) render(file, query string) (rec *recorder) {
 			return &recorder{status: http.StatusInternalServerError}
 		}
 	}
+}
+
+// segments counts those that exist.
+func segments(body []byte) int {
+	return bytes.Count(body, []byte(tagInfo)) - bytes.Count(body, []byte(tagGap))
 }
 
 func handle(h http.HandlerFunc, file, query string) *recorder {

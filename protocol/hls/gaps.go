@@ -15,8 +15,11 @@ import (
 // knowsGaps judges a client by its name.
 func knowsGaps(userAgent string) bool { return !strings.Contains(userAgent, "GStreamer") }
 
-// getWithoutGaps is get for clients that do not know gaps. They must wait for a
-// second segment, as they do with other variants.
+// startSegments is how many segments a client must see that does not know gaps:
+// GStreamer starts three before the end, and stumbles when it gets there.
+const startSegments = 4
+
+// getWithoutGaps is get for clients that do not know gaps.
 func (in *instance) getWithoutGaps(ctx context.Context, file string, q url.Values) (*answer, error) {
 	for {
 		in.cacheMu.Lock()
@@ -26,7 +29,7 @@ func (in *instance) getWithoutGaps(ctx context.Context, file string, q url.Value
 		if err != nil {
 			return nil, err
 		}
-		if bytes.Count(a.body, []byte("#EXTINF:"))-bytes.Count(a.body, []byte("#EXT-X-GAP")) >= minSegments+1 {
+		if segments(a.body) >= startSegments {
 			return a.derive("\x00gaps", withoutGaps), nil
 		}
 		select {
@@ -43,7 +46,7 @@ func (in *instance) getWithoutGaps(ctx context.Context, file string, q url.Value
 // there long ago.
 func withoutGaps(body []byte) []byte {
 	const sequence = "#EXT-X-MEDIA-SEQUENCE:"
-	gaps := bytes.Count(body, []byte("#EXT-X-GAP"))
+	gaps := bytes.Count(body, []byte(tagGap))
 	if gaps == 0 {
 		return body
 	}
@@ -53,7 +56,7 @@ func withoutGaps(body []byte) []byte {
 		switch {
 		case skip > 0:
 			skip--
-		case bytes.HasPrefix(line, []byte("#EXT-X-GAP")):
+		case bytes.HasPrefix(line, []byte(tagGap)):
 			skip = 2 // #EXTINF and the URL
 		case bytes.HasPrefix(line, []byte(sequence)):
 			n, _ := strconv.Atoi(strings.TrimSpace(string(line[len(sequence):])))

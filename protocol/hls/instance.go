@@ -51,8 +51,8 @@ type instance struct {
 
 	version atomic.Uint64 // changes whenever playlists may have changed
 
-	// young tells that playlists have too few segments. Then next is closed and
-	// replaced whenever version changes.
+	// young tells that playlists may have too few segments for some clients. Then
+	// next is closed and replaced whenever version changes.
 	young atomic.Bool
 
 	cacheMu sync.Mutex

@@ -211,6 +211,23 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+func TestAddDates(t *testing.T) {
+	t.Parallel()
+	in := "#EXTM3U\n#EXT-X-GAP\n#EXTINF:1.0,\ngap.mp4\n#EXTINF:1.5,\na\n#EXTINF:2.00000,\nb\n" +
+		"#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:04:05.25Z\n#EXTINF:1,\nc\n"
+	want := "#EXTM3U\n#EXT-X-GAP\n#EXTINF:1.0,\ngap.mp4\n#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:04:01.75Z\n#EXTINF:1.5,\na\n" +
+		"#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:04:03.25Z\n#EXTINF:2.00000,\nb\n" +
+		"#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:04:05.25Z\n#EXTINF:1,\nc\n"
+	if got := string(addDates([]byte(in))); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for _, same := range []string{"", "#EXTM3U\n#EXTINF:1,\na\n", "#EXT-X-PROGRAM-DATE-TIME:x\n", want} {
+		if got := string(addDates([]byte(same))); got != same {
+			t.Errorf("%q became %q", same, got)
+		}
+	}
+}
+
 func TestAddQuery(t *testing.T) {
 	t.Parallel()
 	in := "#EXTM3U\r\n#EXT-X-MAP:URI=\"a.mp4\",X=1\n#EXTINF:1,\n\na.ts\nb.ts?x=y"
