@@ -132,7 +132,7 @@ func (s *server) fetch(r *http.Request, grant *router.Grant, file string) (*muxe
 			}
 			m = s.demand(grant)
 		}
-		a, err := m.get(ctx, grant, wish{file, q, isPlaylist(file) && !knowsGaps(r.UserAgent())})
+		a, err := m.get(ctx, grant, wish{file, q, isPlaylist(file) && !knowsLowLatency(r.UserAgent())})
 		if !errors.Is(err, errIdle) {
 			return m, a, err
 		}
@@ -141,9 +141,9 @@ func (s *server) fetch(r *http.Request, grant *router.Grant, file string) (*muxe
 
 // wish is what a client asks for.
 type wish struct {
-	file   string
-	query  url.Values
-	noGaps bool // the client does not know EXT-X-GAP
+	file    string
+	query   url.Values
+	classic bool // the client does not know low latency
 }
 
 func (m *muxer) get(ctx context.Context, grant *router.Grant, ask wish) (*answer, error) {
@@ -170,8 +170,8 @@ func (m *muxer) get(ctx context.Context, grant *router.Grant, ask wish) (*answer
 			return nil, err
 		}
 		get := in.get
-		if ask.noGaps && m.Variant == LowLatency && ask.file != indexFile {
-			get = in.getWithoutGaps
+		if ask.classic && m.Variant == LowLatency && ask.file != indexFile {
+			get = in.getClassic
 		}
 		a, err := get(ctx, ask.file, ask.query)
 		if !errors.Is(err, errRestart) {

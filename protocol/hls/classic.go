@@ -8,19 +8,20 @@ import (
 	"strings"
 )
 
-// gohlslib begins playlists of low latency with segments that do not exist
-// (EXT-X-GAP), because players of Apple want a playlist of some length. GStreamer
-// (1.22) does not know the tag, asks for them, and gives up.
+// GStreamer (1.22) knows nothing of low latency, but does not leave it out either:
+// gohlslib begins playlists with segments that do not exist (EXT-X-GAP), because
+// players of Apple want a playlist of some length, and GStreamer asks for them
+// and gives up. It gets the playlist of the variant FMP4.
 
-// knowsGaps judges a client by its name.
-func knowsGaps(userAgent string) bool { return !strings.Contains(userAgent, "GStreamer") }
+// knowsLowLatency judges a client by its name.
+func knowsLowLatency(userAgent string) bool { return !strings.Contains(userAgent, "GStreamer") }
 
-// startSegments is how many segments a client must see that does not know gaps:
+// startSegments is how many segments a client must see of that kind:
 // GStreamer starts three before the end, and stumbles when it gets there.
 const startSegments = 4
 
-// getWithoutGaps is get for clients that do not know gaps.
-func (in *instance) getWithoutGaps(ctx context.Context, file string, q url.Values) (*answer, error) {
+// getClassic is get for clients that do not know low latency.
+func (in *instance) getClassic(ctx context.Context, file string, q url.Values) (*answer, error) {
 	for {
 		in.cacheMu.Lock()
 		next := in.next
@@ -30,7 +31,7 @@ func (in *instance) getWithoutGaps(ctx context.Context, file string, q url.Value
 			return nil, err
 		}
 		if segments(a.body) >= startSegments {
-			return a.derive("\x00gaps", withoutGaps), nil
+			return a.derive("\x00classic", classic), nil
 		}
 		select {
 		case <-next:
@@ -42,14 +43,11 @@ func (in *instance) getWithoutGaps(ctx context.Context, file string, q url.Value
 	}
 }
 
-// withoutGaps removes the gaps that a playlist begins with, as if they had been
-// there long ago.
-func withoutGaps(body []byte) []byte {
+// classic removes low latency from a playlist, and the gaps that it begins with,
+// as if these had been there long ago.
+func classic(body []byte) []byte {
 	const sequence = "#EXT-X-MEDIA-SEQUENCE:"
 	gaps := bytes.Count(body, []byte(tagGap))
-	if gaps == 0 {
-		return body
-	}
 	var out []byte
 	skip := 0 // lines of the segment
 	for line := range bytes.Lines(body) {
@@ -58,6 +56,8 @@ func withoutGaps(body []byte) []byte {
 			skip--
 		case bytes.HasPrefix(line, []byte(tagGap)):
 			skip = 2 // #EXTINF and the URL
+		case bytes.HasPrefix(line, []byte("#EXT-X-PART")), bytes.HasPrefix(line, []byte("#EXT-X-PRELOAD-HINT")),
+			bytes.HasPrefix(line, []byte("#EXT-X-SERVER-CONTROL")):
 		case bytes.HasPrefix(line, []byte(sequence)):
 			n, _ := strconv.Atoi(strings.TrimSpace(string(line[len(sequence):])))
 			out = append(strconv.AppendInt(append(out, sequence...), int64(n+gaps), 10), '\n')
