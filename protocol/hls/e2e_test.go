@@ -94,6 +94,7 @@ func TestFFmpegReads(t *testing.T) {
 }
 
 func TestGStreamerReads(t *testing.T) {
+	t.Skip("uridecodebin3 of GStreamer 1.22 does not always end; the matrix of the command reads HLS with GStreamer's hlsdemux")
 	t.Parallel()
 	for _, v := range variants {
 		t.Run(string(v), func(t *testing.T) {
