@@ -34,6 +34,10 @@ var mayImport = map[string][]string{
 	"protocol/internal":   {},
 	// clients that a source and a forwarder share; they cannot import each other
 	"protocol/bridge/srtclient": {"router/media", "protocol/internal/srtcore"},
+	// peer connections of WebRTC, for the server, for sources and for forwarders
+	"protocol/bridge/webrtcpeer":  {"router/media", "protocol/bridge/...", "protocol/internal/egress", "protocol/internal/rtcegress"},
+	"protocol/internal/rtcegress": {"protocol/internal/egress"},
+	"protocol/bridge/whipclient":  {"router/media", "protocol/bridge/..."},
 	// the SRT core sends through the fan-out that all protocols share
 	"protocol/internal/srtcore": {"protocol/internal/egress"},
 	"protocol":                  {"router", "router/media", "protocol/httpserver", "protocol/bridge/...", "protocol/internal/..."},
