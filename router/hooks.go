@@ -170,7 +170,7 @@ func (r *Router) Observe(h Hooks) (remove func()) {
 
 // EmitSegment tells the hooks about a recorded file. Recorders call it.
 func (r *SinkRun) EmitSegment(file string, completed bool, d time.Duration) {
-	ev := SegmentEvent{Path: r.Path, Groups: r.groups, Config: r.Config, File: file, Duration: d}
+	ev := SegmentEvent{Path: r.Path, Groups: r.Groups, Config: r.Config, File: file, Duration: d}
 	hooks, t := *r.path.r.hooks.Load(), &r.path.r.tasks
 	if len(hooks) == 0 {
 		return

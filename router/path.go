@@ -194,7 +194,7 @@ func (p *Path) Info() PathInfo {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := PathInfo{Name: p.name, ConfigName: p.conf.Name}
-	if p.conf.Source != nil {
+	if p.conf.Source != nil && !invites(p.conf.Source) {
 		i.Source = &Peer{Type: p.conf.Source.Type()}
 	}
 	if p.pub != nil {

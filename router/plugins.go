@@ -162,21 +162,24 @@ type SourceRun struct {
 	Log *slog.Logger
 	// Updates delivers new values to a [HotSource]; only the last one is kept.
 	Updates <-chan Source
+	// Groups are what the regular expression matched that led to the path; the
+	// first is the whole name. Nil for paths with a name.
+	Groups []string
+	// Query is that of the reader that started an on-demand source.
+	Query string
 
-	groups []string
-	query  string
-	typ    string
-	path   *Path
+	typ  string
+	path *Path
 }
 
 // Expand replaces $G1, $G2... by the groups of the regular expression that the
 // path matched, and $MTX_QUERY by the query of the reader that started an
 // on-demand source.
 func (r *SourceRun) Expand(s string) string {
-	for i := len(r.groups) - 1; i >= 1; i-- {
-		s = strings.ReplaceAll(s, "$G"+strconv.Itoa(i), r.groups[i])
+	for i := len(r.Groups) - 1; i >= 1; i-- {
+		s = strings.ReplaceAll(s, "$G"+strconv.Itoa(i), r.Groups[i])
 	}
-	return strings.ReplaceAll(s, "$MTX_QUERY", r.query)
+	return strings.ReplaceAll(s, "$MTX_QUERY", r.Query)
 }
 
 // Publish makes the path ready.
@@ -184,7 +187,7 @@ func (r *SourceRun) Publish(ctx context.Context, tracks []media.Track, o Publish
 	if o.Peer.Type == "" {
 		o.Peer.Type = r.typ
 	}
-	return r.path.publish(ctx, tracks, o, r.query, true)
+	return r.path.publish(ctx, tracks, o, r.Query, true)
 }
 
 // SinkRun is what a running [Sink] may use.
@@ -197,16 +200,17 @@ type SinkRun struct {
 	Log *slog.Logger
 	// Stream is the stream to consume.
 	Stream *Stream
+	// Groups are as those of [SourceRun].
+	Groups []string
 
-	groups []string
-	path   *Path
+	path *Path
 }
 
 // Expand replaces $G1, $G2... by the groups of the regular expression that the
 // path matched, and $MTX_PATH by its name.
 func (r *SinkRun) Expand(s string) string {
-	for i := len(r.groups) - 1; i >= 1; i-- {
-		s = strings.ReplaceAll(s, "$G"+strconv.Itoa(i), r.groups[i])
+	for i := len(r.Groups) - 1; i >= 1; i-- {
+		s = strings.ReplaceAll(s, "$G"+strconv.Itoa(i), r.Groups[i])
 	}
 	return strings.ReplaceAll(s, "$MTX_PATH", r.Path)
 }

@@ -75,7 +75,7 @@ func (p *Path) runSource(ctx context.Context, log *slog.Logger, s *sourceRun, qu
 			p.mu.Lock()
 			run := &SourceRun{
 				Path: p.name, Config: p.conf, Log: log, Updates: s.updates,
-				groups: p.groups, query: query, typ: src.Type(), path: p,
+				Groups: p.groups, Query: query, typ: src.Type(), path: p,
 			}
 			p.mu.Unlock()
 			return src.Run(ctx, run)
@@ -211,7 +211,7 @@ func (p *Path) runSink(ctx context.Context, log *slog.Logger, s *sinkRun) {
 	for ctx.Err() == nil && !isDone(s.stream.done) {
 		err := protect(log, func() error {
 			p.mu.Lock()
-			run := &SinkRun{Path: p.name, Config: p.conf, Log: log, Stream: s.stream, groups: p.groups, path: p}
+			run := &SinkRun{Path: p.name, Config: p.conf, Log: log, Stream: s.stream, Groups: p.groups, path: p}
 			p.mu.Unlock()
 			return s.sink.Run(ctx, run)
 		})

@@ -1,0 +1,270 @@
+package hook_test
+
+import (
+	"bytes"
+	"log/slog"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/hook"
+	"github.com/org/mtx/router/routertest"
+)
+
+// newRunner starts a router with a path "~^cam(.)$" and its commands.
+func newRunner(t *testing.T, c hook.Commands) (*router.Router, *hook.Runner) {
+	t.Helper()
+	runner := hook.NewRunner(slog.New(slog.DiscardHandler))
+	t.Cleanup(runner.Close) // after the router
+	r := routertest.New(t, router.Config{
+		SourceRetryPause: time.Millisecond,
+		Paths: []router.PathConfig{{Name: "~^cam(.)$", Extras: []any{c}}, {
+			Name: "demand", OnDemand: router.OnDemand{Enabled: true, StartTimeout: patience},
+			Source: hook.OnDemand{Exec: c.Exec, Command: c.Ready, UnDemand: c.NotReady},
+		}},
+	}, router.WithHooks(runner.Hooks()))
+	return r, runner
+}
+
+func TestReadyAndNotReady(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	r, _ := newRunner(t, hook.Commands{
+		Exec:     hook.Exec{Env: append(ch.env(), "RTSP_PORT=8554")},
+		Ready:    hook.Command{Line: ch.self + " wait $MTX_PATH '$G1' rtsp://localhost:$RTSP_PORT"},
+		NotReady: ch.self + " exit gone ${MTX_PATH}",
+	})
+	pub := publish(t, r, "cam1")
+	c := ch.next()
+	if got := strings.Join(c.call.Args, "|"); got != "wait|cam1|1|rtsp://localhost:8554" {
+		t.Error(got)
+	}
+	c.wantEnv(map[string]string{
+		"MTX_PATH": "cam1", "G1": "1", "MTX_SOURCE_TYPE": "testConn", "MTX_SOURCE_ID": "id1", "MTX_QUERY": "", "RTSP_PORT": "8554",
+	})
+	pub.Close()
+	c.wantInterrupt()
+	c.wantEnd()
+	c = ch.next()
+	if got := strings.Join(c.call.Args, "|"); got != "exit|gone|cam1" {
+		t.Error(got)
+	}
+	c.wantEnd()
+}
+
+func TestInitLastsAsLongAsThePath(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	r, _ := newRunner(t, hook.Commands{
+		Exec: hook.Exec{Env: ch.env(), Pause: time.Millisecond},
+		Init: hook.Command{Line: ch.self + " exit", Restart: true},
+	})
+	pub := publish(t, r, "cam1")
+	for range 3 {
+		ch.next().wantEnd() // again and again
+	}
+	cfg := r.Config().WithPath(router.PathConfig{Name: "~^cam(.)$", Extras: []any{hook.Commands{
+		Exec: hook.Exec{Env: ch.env()}, Init: hook.Command{Line: ch.self + " wait"},
+	}}})
+	if _, err := r.Apply(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	<-pub.Done()
+	publish(t, r, "cam1")
+	for {
+		c := ch.next()
+		if c.call.Args[0] == "wait" {
+			r.Close()
+			c.wantInterrupt()
+			c.wantEnd()
+			return
+		}
+		c.wantEnd() // one of those before
+	}
+}
+
+func TestReaders(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	r, _ := newRunner(t, hook.Commands{
+		Exec: hook.Exec{Env: ch.env()}, Read: hook.Command{Line: ch.self + " wait"}, Unread: ch.self + " exit",
+	})
+	publish(t, r, "camx")
+	a, err := r.Read(t.Context(), "camx", router.SubscribeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := ch.next()
+	if _, ok := c.call.Env["MTX_READER_TYPE"]; !ok {
+		t.Error("MTX_READER_TYPE is missing")
+	}
+	a.Close()
+	c.wantInterrupt()
+	c.wantEnd()
+	ch.next().wantEnd()
+}
+
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	runner := hook.NewRunner(slog.New(slog.DiscardHandler))
+	defer runner.Close()
+	runner.SetConnections(hook.Connections{
+		Exec: hook.Exec{Env: ch.env()}, Connect: hook.Command{Line: ch.self + " wait"}, Disconnect: ch.self + " exit $MTX_CONN_ID",
+	})
+	h := runner.Hooks()
+	if end := h.SessionOpened(router.SessionEvent{Kind: "rtspSession", ID: "s"}); end != nil {
+		t.Error("a session is not a connection")
+	}
+	end := h.SessionOpened(router.SessionEvent{Kind: "rtspConn", ID: "c1"})
+	c := ch.next()
+	c.wantEnv(map[string]string{"MTX_CONN_TYPE": "rtspConn", "MTX_CONN_ID": "c1"})
+	end()
+	c.wantInterrupt()
+	if got := ch.next().call.Args; got[1] != "c1" {
+		t.Error(got)
+	}
+}
+
+func TestSegments(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	runner := hook.NewRunner(slog.New(slog.DiscardHandler))
+	defer runner.Close()
+	h := runner.Hooks()
+	ev := router.SegmentEvent{Path: "a", File: "/x/it's $(here).mp4", Config: &router.PathConfig{Extras: []any{hook.Commands{
+		Exec: hook.Exec{Env: ch.env()}, SegmentCreate: ch.self + " exit create $MTX_SEGMENT_PATH", SegmentComplete: ch.self + " exit complete",
+	}}}}
+	h.SegmentCreated(ev)
+	if got := ch.next().call.Args; got[2] != ev.File {
+		t.Error(got)
+	}
+	ev.Duration = 1500 * time.Millisecond
+	h.SegmentCompleted(ev)
+	ch.next().wantEnv(map[string]string{"MTX_PATH": "a", "MTX_SEGMENT_PATH": ev.File, "MTX_SEGMENT_DURATION": "1.5"})
+}
+
+func TestWhatDoesNotEndIsKilled(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	r, _ := newRunner(t, hook.Commands{
+		Exec:  hook.Exec{Env: ch.env(), Grace: 50 * time.Millisecond},
+		Ready: hook.Command{Line: ch.self + " stubborn"},
+	})
+	pub := publish(t, r, "cam1")
+	c := ch.next()
+	pub.Close()
+	c.wantInterrupt()
+	c.wantEnd()
+}
+
+func TestGrandchildrenEndToo(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no process groups that can be signalled")
+	}
+	ch := newChildren(t)
+	r, _ := newRunner(t, hook.Commands{
+		Exec: hook.Exec{Env: ch.env()}, Ready: hook.Command{Line: ch.self + " parent"},
+	})
+	pub := publish(t, r, "cam1")
+	parent, grandchild := ch.next(), ch.next()
+	pub.Close()
+	parent.wantEnd()
+	grandchild.wantEnd()
+}
+
+func TestOnDemand(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	r, _ := newRunner(t, hook.Commands{
+		Exec: hook.Exec{Env: ch.env()}, Ready: hook.Command{Line: ch.self + " wait"}, NotReady: ch.self + " exit undemand",
+	})
+	ch.none()
+	got := make(chan *router.Reader)
+	go func() {
+		rd, err := r.Read(t.Context(), "demand", router.SubscribeOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		got <- rd
+	}()
+	c := ch.next()
+	c.wantEnv(map[string]string{"MTX_PATH": "demand"})
+	pub := publish(t, r, "demand") // as the command would
+	rd := <-got
+	if p, _ := r.Path("demand"); p.Info().Source.Type != "testConn" {
+		t.Error(p.Info().Source)
+	}
+	rd.Close()
+	c.wantInterrupt()
+	if a := ch.next().call.Args; a[1] != "undemand" {
+		t.Error(a)
+	}
+	pub.Close()
+}
+
+func TestTheShellReplacesInPlaceOfUs(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("there is no sh")
+	}
+	ch := newChildren(t)
+	dir := t.TempDir()
+	runner := hook.NewRunner(slog.New(slog.DiscardHandler))
+	defer runner.Close()
+	ready := runner.Hooks().PathReady
+	ready(router.PathEvent{
+		Path: "$(touch " + dir + "/a);touch${IFS}" + dir + "/b;'\"", Query: "q=`x`&$(y)",
+		Config: &router.PathConfig{Extras: []any{hook.Commands{
+			Exec:  hook.Exec{Env: ch.env()},
+			Ready: hook.Command{Line: `sh -c '` + ch.self + ` exit "$MTX_PATH" "$MTX_QUERY"'`},
+		}}},
+	})
+	c := ch.next()
+	if got := c.call.Args; len(got) != 3 || got[1] != "$(touch "+dir+"/a);touch${IFS}"+dir+"/b;'\"" || got[2] != "q=%60x%60&%24%28y%29" {
+		t.Errorf("%q", got)
+	}
+	c.wantEnd()
+}
+
+// syncBuffer is a buffer for logs.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func TestFailuresAreLoggedWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	var logs syncBuffer
+	runner := hook.NewRunner(slog.New(slog.NewTextHandler(&logs, nil)))
+	ch := newChildren(t)
+	run := func(line string) {
+		runner.Hooks().PathReady(router.PathEvent{Config: &router.PathConfig{Extras: []any{hook.Commands{
+			Exec: hook.Exec{Env: ch.env()}, Ready: hook.Command{Line: line},
+		}}}})
+	}
+	run(ch.self + " fail rtsp://user:topsecret@host")
+	ch.next().wantEnd()
+	run("program-that-does-not-exist topsecret")
+	runner.Close()
+	if s := logs.String(); strings.Count(s, "command failed") != 2 || strings.Contains(s, "topsecret") {
+		t.Error(s)
+	}
+}
