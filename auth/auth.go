@@ -1,7 +1,11 @@
-// Package auth decides who may publish, read and administer, from a list of
-// users.
+// Package auth decides who may publish, read and administer: from a list of
+// users ([Internal]), by asking an HTTP service ([HTTP]), or by JSON Web Tokens
+// ([JWT]). Each is an authenticator for router.Config:
 //
-// [Internal] is an authenticator for router.Config. It is plain configuration:
+//	cfg.Auth = &auth.HTTP{URL: "http://localhost:9000/auth"}
+//	cfg.Auth = &auth.JWT{JWKS: "https://id.example.org/jwks"}
+//
+// An Internal is plain configuration:
 //
 //	cfg.Auth = &auth.Internal{Users: []auth.User{
 //		{

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"slices"
 )
@@ -57,6 +58,9 @@ func (r *Router) edit(ctx context.Context, f func(Config) (Config, error)) (Chan
 		return Changes{}, ErrClosed
 	}
 	ch := Diff(&old.Config, &next.Config)
+	if !ch.Auth {
+		next.Auth = old.Auth // what it remembers and keeps open stays of use
+	}
 	if !r.started { // nothing runs yet
 		r.cfg.Store(next)
 		return ch, nil
@@ -65,6 +69,9 @@ func (r *Router) edit(ctx context.Context, f func(Config) (Config, error)) (Chan
 		return Changes{}, err
 	}
 	r.syncPaths(next)
+	if ch.Auth {
+		r.closeAuth(old.Auth)
+	}
 	if !ch.Empty() {
 		r.log.Info("configuration applied", slog.Any("changes", ch))
 	}
@@ -110,6 +117,13 @@ func (r *Router) exchange(ctx context.Context, ch *Changes, old, next *compiled)
 		r.running[p.Name()].update(p)
 	}
 	return nil
+}
+
+// closeAuth closes an authenticator that is not in force anymore.
+func (r *Router) closeAuth(a Authenticator) {
+	if c, ok := a.(io.Closer); ok {
+		_ = protect(r.log, c.Close)
+	}
 }
 
 // among selects protocols by name and keeps their order.

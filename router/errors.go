@@ -32,6 +32,10 @@ var (
 	ErrReplaced = errors.New("replaced by another publisher")
 	// ErrKicked: the session was closed by Router.Kick.
 	ErrKicked = errors.New("closed by an operator")
+	// ErrExpired: the access of the client was limited in time (Identity.Expires).
+	ErrExpired = errors.New("access has expired")
+	// ErrTooFast: the stream exceeds Identity.MaxBitrate.
+	ErrTooFast = errors.New("the bitrate is above the limit of the client")
 	// ErrNoTracks: a stream without tracks was published.
 	ErrNoTracks = errors.New("the stream has no tracks")
 	// ErrSessionNotFound: Kick was given an unknown session.

@@ -197,6 +197,12 @@ type PublishOptions struct {
 	// Depacketizers turn RTP packets into payloads, one for each track. Needed
 	// by publishers that write units without payloads.
 	Depacketizers []media.Depacketizer
+
+	// RequestKeyFrame makes the publisher send a key frame soon. Optional: for
+	// publishers that can be asked. It is called on a goroutine of its own, never
+	// concurrently, and at most twice a second; a call may come shortly after the
+	// end of the publication.
+	RequestKeyFrame func()
 }
 
 // ReadOptions are options of reading.
@@ -212,7 +218,7 @@ type ReadOptions struct {
 func (g *Grant) Publish(ctx context.Context, tracks []media.Track, o PublishOptions) (*Publisher, error) {
 	var pub *Publisher
 	err := g.with(ActionPublish, func(p *Path) (err error) {
-		pub, err = p.publish(ctx, tracks, o, g.req.Query, false)
+		pub, err = p.publish(ctx, tracks, o, g, "")
 		return err
 	})
 	return pub, err
@@ -238,6 +244,9 @@ func (g *Grant) Attach(ctx context.Context, o ReadOptions) (*Attachment, error) 
 	var a *Attachment
 	err := g.with(ActionRead, func(p *Path) (err error) {
 		a, err = p.attach(ctx, g.req.Query, o.Peer)
+		if err == nil {
+			a.limit = g.enforce(o.Peer, a.stream, nil)
+		}
 		return err
 	})
 	return a, err

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/org/mtx/router/media"
 )
@@ -89,6 +90,10 @@ type Sink interface {
 // Authenticator decides who may do what. It is called from the goroutine of
 // the client, never with a lock held, so it may block; it must honour ctx. It
 // may be called by many goroutines at once.
+//
+// The router compares it as it does a [Protocol]: one that is equal to that in
+// force does not take its place. If it has a method Close() error, that is
+// called when another one took its place, or the router closed.
 type Authenticator interface {
 	// Authenticate returns the identity of the client, or an [*AuthError].
 	Authenticate(ctx context.Context, req *AccessRequest) (Identity, error)
@@ -143,6 +148,15 @@ func (r *AccessRequest) HasCredentials() bool {
 type Identity struct {
 	// User is the name to show to operators; it may be empty.
 	User string
+
+	// Expires is when the client must leave: its session is kicked, and what it
+	// publishes ends with [ErrExpired]. Zero means never.
+	Expires time.Time
+
+	// MaxBitrate of a stream that the client publishes or reads, in bits per
+	// second, as the mean of four seconds. Beyond it the session is kicked, and
+	// what it publishes ends with [ErrTooFast]. Zero means no limit.
+	MaxBitrate int64
 }
 
 // Peer says, for operators, who is at the other end of a publication or a
@@ -187,7 +201,7 @@ func (r *SourceRun) Publish(ctx context.Context, tracks []media.Track, o Publish
 	if o.Peer.Type == "" {
 		o.Peer.Type = r.typ
 	}
-	return r.path.publish(ctx, tracks, o, r.Query, true)
+	return r.path.publish(ctx, tracks, o, nil, r.Query)
 }
 
 // SinkRun is what a running [Sink] may use.

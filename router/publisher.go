@@ -16,6 +16,7 @@ type Publisher struct {
 	peer   Peer
 	query  string
 	since  time.Time
+	limit  *limit      // nil: none
 	obs    observation // guarded by Path.mu
 }
 
@@ -58,7 +59,13 @@ func (p *Publisher) Close() {
 // errGone makes a caller look up the path again.
 var errGone = errors.New("path is gone")
 
-func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptions, query string, fromSource bool) (*Publisher, error) {
+// publish starts a publication by a client with a grant, or, if g is nil, by the
+// source of the path, which was started by a reader with that query.
+func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptions, g *Grant, query string) (*Publisher, error) {
+	fromSource := g == nil
+	if g != nil {
+		query = g.req.Query
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -94,6 +101,14 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		query:  query,
 		since:  time.Now(),
 	}
+	if ask := o.RequestKeyFrame; ask != nil {
+		pub.stream.keys.ask = func() {
+			_ = protect(p.log, func() error { ask(); return nil }) // which logs a panic
+		}
+	}
+	if g != nil {
+		pub.limit = g.enforce(o.Peer, pub.stream, func(reason error) { p.unpublish(pub, reason) })
+	}
 	p.pub = pub
 	p.log.Info("stream is available", keyPeer, o.Peer.Type, keyTracks, codecNames(tracks))
 	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf, Peer: pub.peer, Query: query}
@@ -115,6 +130,7 @@ func (p *Path) unpublish(pub *Publisher, err error) {
 func (p *Path) endLocked(err error) {
 	pub := p.pub
 	p.pub = nil
+	pub.limit.stop()
 	pub.stream.close(err)
 	pub.obs.end(p.events, &p.r.tasks)
 	p.syncSinksLocked()

@@ -15,6 +15,7 @@ type Attachment struct {
 	stream *Stream
 	peer   Peer
 	query  string
+	limit  *limit // nil: none
 	once   sync.Once
 	obs    observation // guarded by Path.mu
 }
@@ -25,6 +26,7 @@ func (a *Attachment) Stream() *Stream { return a.stream }
 // Close detaches the reader. It is idempotent.
 func (a *Attachment) Close() {
 	a.once.Do(func() {
+		a.limit.stop()
 		a.path.detach(a)
 		a.path.r.collect(a.path)
 	})

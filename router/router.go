@@ -174,6 +174,7 @@ func (r *Router) closeLocked() {
 	clear(r.paths)
 	r.mu.Unlock()
 	r.tasks.wait()
+	r.closeAuth(r.cfg.Load().Auth)
 }
 
 // Config returns a copy of the configuration in force.

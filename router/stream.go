@@ -27,6 +27,7 @@ type Stream struct {
 	absolute bool // keep the absolute times of the publisher
 	origins  []media.Depacketizer
 	tracks   atomic.Pointer[[]media.Track]
+	keys     keyFrames
 
 	in, out, inErrors, dropped atomic.Uint64
 
@@ -217,6 +218,7 @@ func (s *Stream) close(err error) {
 		s.closed = true
 		s.err = err
 		close(s.done)
+		s.keys.close()
 	}
 }
 

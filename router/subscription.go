@@ -54,8 +54,8 @@ type Subscription struct {
 	out     atomic.Uint64
 }
 
-// Subscribe opens a subscription. It does not count as a reader of the path:
-// use [Grant.Read] for clients.
+// Subscribe opens a subscription, and asks for a key frame. It does not count as
+// a reader of the path: use [Grant.Read] for clients.
 func (s *Stream) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if o.QueueSize == 0 {
 		o.QueueSize = s.queue
@@ -91,6 +91,7 @@ func (s *Stream) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if !o.RTP {
 		s.payloads++
 	}
+	s.RequestKeyFrame()
 	return sub, nil
 }
 

@@ -3,6 +3,7 @@ package routertest
 import (
 	"context"
 	"errors"
+	"io"
 	"reflect"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ import (
 //   - requests are not modified
 //   - it can be used by many goroutines at once
 //   - it returns soon when its context is done
-//   - no goroutine is left
+//   - no goroutine is left once it was closed, if it has a method Close
 func TestAuthenticator(t *testing.T, newAuth func() router.Authenticator, allowed, denied []router.AccessRequest) {
 	t.Run("equal", func(t *testing.T) {
 		a, b := router.Config{Auth: newAuth()}, router.Config{Auth: newAuth()}
@@ -39,11 +40,11 @@ func TestAuthenticator(t *testing.T, newAuth func() router.Authenticator, allowe
 	}
 	t.Run("answers", func(t *testing.T) {
 		CheckLeaks(t)
-		check(t, newAuth())
+		check(t, closed(t, newAuth()))
 	})
 	t.Run("concurrent", func(t *testing.T) {
 		CheckLeaks(t)
-		a := newAuth()
+		a := closed(t, newAuth())
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() { check(t, a) })
@@ -54,12 +55,24 @@ func TestAuthenticator(t *testing.T, newAuth func() router.Authenticator, allowe
 		CheckLeaks(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		a := newAuth()
+		a := closed(t, newAuth())
 		for _, q := range append(append([]router.AccessRequest(nil), allowed...), denied...) {
 			// whether it still answers is its business
 			within(t, "authentication with a context that is done", func() { _, _ = a.Authenticate(ctx, &q) })
 		}
 	})
+}
+
+// closed closes an authenticator at the end of the test, as the router does.
+func closed(t *testing.T, a router.Authenticator) router.Authenticator {
+	t.Cleanup(func() {
+		if c, ok := a.(io.Closer); ok {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return a
 }
 
 func checkAllowed(t *testing.T, a router.Authenticator, q router.AccessRequest) {
