@@ -12,6 +12,7 @@ import (
 
 	"github.com/org/mtx"
 	"github.com/org/mtx/cmd/mediamtx/config"
+	"github.com/org/mtx/router/hook"
 )
 
 // server is one run of the command.
@@ -20,8 +21,10 @@ type server struct {
 	file      string // as given; empty: searched for
 	overrides map[string]any
 
-	log    *logger
-	digest [sha256.Size]byte // of the file in force
+	log      *logger
+	commands *hook.Runner
+	webhooks *hook.Webhooks
+	digest   [sha256.Size]byte // of the file in force
 }
 
 // check loads and builds the configuration, and says what is worth knowing.
@@ -77,7 +80,11 @@ func (s *server) run(ctx context.Context) error {
 	defer s.log.Close()
 	log := slog.New(s.log)
 	s.announce(log, doc, info)
-	r, err := mtx.New(cfg, mtx.WithLogger(log))
+	s.commands, s.webhooks = hook.NewRunner(log), hook.NewWebhooks(log)
+	defer s.webhooks.Close()
+	defer s.commands.Close()
+	s.setHooks(doc)
+	r, err := mtx.New(cfg, mtx.WithLogger(log), mtx.WithHooks(s.commands.Hooks()), mtx.WithHooks(s.webhooks.Hooks()))
 	if err != nil {
 		return err
 	}
@@ -142,6 +149,9 @@ func (s *server) reload(ctx context.Context, r *mtx.Router, log *slog.Logger, fi
 		if ctx.Err() != nil {
 			return
 		}
+		e := hook.New(hook.ConfigRefused)
+		e.Error = err.Error()
+		s.webhooks.Emit(e)
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			log.Error("the changed configuration is not used", "error", line)
 		}
@@ -165,6 +175,7 @@ func (s *server) reload(ctx context.Context, r *mtx.Router, log *slog.Logger, fi
 		return
 	}
 	s.digest = info.Digest
+	s.setHooks(doc)
 	if err := s.log.Configure(logOptionsOf(doc)); err != nil {
 		log.Error("logging stays as it was", "error", err)
 	}
@@ -173,6 +184,13 @@ func (s *server) reload(ctx context.Context, r *mtx.Router, log *slog.Logger, fi
 		log.Info("configuration reloaded, nothing to change")
 	}
 	debug.FreeOSMemory()
+}
+
+// setHooks puts in force what a document says about commands of connections and
+// webhooks; those of paths are part of the paths.
+func (s *server) setHooks(doc *config.Document) {
+	s.commands.SetConnections(doc.Connections())
+	s.webhooks.Set(doc.WebhookTargets())
 }
 
 // logOptionsOf returns what a document says about logging.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/org/mtx/auth"
 	"github.com/org/mtx/router"
@@ -27,11 +28,20 @@ func (d *Document) Build() (router.Config, error) {
 	return c, nil
 }
 
-// buildAuth returns who decides. Methods that this version does not have are
-// refused: to fall back on another would let in whoever it knows.
+// buildAuth returns who decides.
 func (d *Document) buildAuth() (router.Authenticator, error) {
-	if d.AuthMethod != "internal" {
-		return nil, fmt.Errorf("authMethod %q: this version supports internal only", d.AuthMethod)
+	switch d.AuthMethod {
+	case "http":
+		return checked("authHTTP", &auth.HTTP{
+			URL: d.AuthHTTPAddress, Fingerprint: d.AuthHTTPFingerprint,
+			Exclude: permissions(d.AuthHTTPExclude), CacheFor: time.Duration(d.AuthHTTPCacheDuration),
+		})
+	case "jwt":
+		return checked("authJWT", &auth.JWT{
+			JWKS: d.AuthJWTJWKS, Fingerprint: d.AuthJWTJWKSFingerprint, ClaimKey: d.AuthJWTClaimKey,
+			Issuer: d.AuthJWTIssuer, Audience: d.AuthJWTAudience,
+			Exclude: permissions(d.AuthJWTExclude), KickOnExpiry: d.AuthJWTKickOnExpiry,
+		})
 	}
 	for _, p := range d.Paths {
 		if p.hasCredentials() {
@@ -41,13 +51,31 @@ func (d *Document) buildAuth() (router.Authenticator, error) {
 	return buildInternal(d.AuthInternalUsers)
 }
 
+// checked returns an authenticator that is valid.
+func checked(keys string, a interface {
+	router.Authenticator
+	Validate() error
+},
+) (router.Authenticator, error) {
+	if err := a.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", keys, err)
+	}
+	return a, nil
+}
+
+func permissions(list []Permission) []auth.Permission {
+	var out []auth.Permission
+	for _, p := range list {
+		out = append(out, auth.Permission{Action: router.Action(p.Action), Path: p.Path})
+	}
+	return out
+}
+
 func buildInternal(users []User) (*auth.Internal, error) {
 	out := make([]auth.User, len(users))
 	for i, u := range users {
 		out[i] = auth.User{Name: u.User, Pass: u.Pass, IPs: prefixes(u.IPs)}
-		for _, p := range u.Permissions {
-			out[i].Permissions = append(out[i].Permissions, auth.Permission{Action: router.Action(p.Action), Path: p.Path})
-		}
+		out[i].Permissions = permissions(u.Permissions)
 	}
 	a := &auth.Internal{Users: out}
 	if err := a.Validate(); err != nil {

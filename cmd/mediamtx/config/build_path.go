@@ -25,6 +25,12 @@ func (d *Document) buildPath(p *Path) router.PathConfig {
 			CloseAfter:   time.Duration(p.SourceOnDemandCloseAfter),
 		}
 	}
+	if p.Source == sourcePublisher && (p.RunOnDemand != "" || p.RunOnUnDemand != "") {
+		d.invite(p, &c)
+	}
+	if commands, ok := d.buildCommands(p); ok {
+		c.Extras = append(c.Extras, commands)
+	}
 	if p.RTSPDemuxMpegts {
 		c.Extras = append(c.Extras, rtsp.PathOptions{DemuxMPEGTS: true})
 	}

@@ -12,9 +12,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/org/mtx/auth"
 	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/hook"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -107,14 +109,54 @@ func printValue(b *bytes.Buffer, at string, v reflect.Value) {
 	fmt.Fprintf(b, "%s = %v\n", at, v.Interface())
 }
 
-// A method that this version lacks must not let anybody in.
-func TestBuildRefusesOtherAuth(t *testing.T) {
+func TestBuildAuth(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"authMethod: http\nauthHTTPAddress: http://h", "authMethod: jwt\nauthJWTJWKS: http://h"} {
+	for text, want := range map[string]router.Authenticator{
+		"authMethod: http\nauthHTTPAddress: http://h\nauthHTTPExclude: [{action: api}]\nauthHTTPCacheDuration: 5s": &auth.HTTP{
+			URL: "http://h", Exclude: []auth.Permission{{Action: router.ActionAPI}}, CacheFor: 5 * time.Second,
+		},
+		"authMethod: jwt\nauthJWTJWKS: http://h\nauthJWTClaimKey: k\nauthJWTIssuer: i\nauthJWTAudience: a\nauthJWTExclude: [{action: read, path: x}]\nauthJWTKickOnExpiry: yes": &auth.JWT{
+			JWKS: "http://h", ClaimKey: "k", Issuer: "i", Audience: "a",
+			Exclude: []auth.Permission{{Action: router.ActionRead, Path: "x"}}, KickOnExpiry: true,
+		},
+	} {
 		d, _ := parse(t, text)
-		if _, err := d.Build(); err == nil || !strings.Contains(err.Error(), "supports internal only") {
+		c, err := d.Build()
+		if err != nil {
 			t.Errorf("%s: %v", text, err)
+			continue
 		}
+		if ch := router.Diff(&c, &router.Config{Auth: want}); ch.Auth {
+			t.Errorf("%s: got %#v", text, c.Auth)
+		}
+	}
+}
+
+func TestBuildHooks(t *testing.T) {
+	t.Parallel()
+	d, _ := parse(t, "rtspAddress: 127.0.0.1:5555\nrunOnConnect: a\nrunOnConnectRestart: yes\nrunOnDisconnect: b\n"+
+		"webhooks: [{url: 'http://h', events: [pathReady], secret: x}]\npaths: {p: {runOnDemand: c, runOnUnDemand: d, "+
+		"runOnDemandCloseAfter: 3s, runOnAvailable: e, runOnReadRestart: yes}, q: {runOnReadRestart: yes}}")
+	if c := d.Connections(); c.Connect != (hook.Command{Line: "a", Restart: true}) || c.Disconnect != "b" || c.Exec.Env[0] != "RTSP_PORT=5555" {
+		t.Errorf("%+v", c)
+	}
+	if w := d.WebhookTargets(); len(w) != 1 || w[0].URL != "http://h" || w[0].Secret != "x" || w[0].Events[0] != hook.PathReady {
+		t.Errorf("%+v", w)
+	}
+	c, err := d.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Paths[0]
+	src, ok := p.Source.(hook.OnDemand)
+	if !ok || src.Command.Line != "c" || src.UnDemand != "d" || !p.OnDemand.Enabled || p.OnDemand.CloseAfter != 3*time.Second {
+		t.Errorf("%+v", p)
+	}
+	if cmd, ok := router.Extra[hook.Commands](&p); !ok || cmd.Ready.Line != "e" || cmd.Exec.Env[0] != "RTSP_PORT=5555" {
+		t.Errorf("%+v", cmd)
+	}
+	if len(c.Paths[1].Extras) > 0 || c.Paths[1].Source != nil {
+		t.Errorf("%+v", c.Paths[1])
 	}
 }
 
@@ -218,7 +260,6 @@ func TestNotInForce(t *testing.T) {
 			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'whip://h/x', 'srt://h:1']}, b: {source: rpiCamera}, c: {source: 'srt://h:1'}}",
 			[]string{`path "a": source (whep)`, `path "a": forward[1]`, `path "b": source (rpiCamera)`},
 		},
-		{"paths: {a: {runOnReady: x}}", []string{`path "a": runOnReady`, `path "a": runOnAvailable`}},
 	}
 	for _, c := range cases {
 		d, _ := parse(t, c.text)

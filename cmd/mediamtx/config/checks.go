@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/org/mtx/router/hook"
 )
 
 // checkValue applies the rule of a tag "check" to a value. As with
@@ -109,6 +111,8 @@ func checkText(rule, s string) error {
 		}
 	case "recordPath":
 		return checkRecordPath(s)
+	case "command":
+		return hook.ValidateLine(s)
 	default:
 		return fmt.Errorf("must not be here (unknown rule %q)", rule)
 	}

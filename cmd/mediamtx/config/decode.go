@@ -37,6 +37,8 @@ func (d *decoder) bad(p keyPath, f *field, value string, msg string) {
 			shown = ""
 		case "url":
 			shown = " " + quote(redactURL(value))
+		case "command":
+			shown = " " + quote(redactCommand(value))
 		}
 	}
 	d.problems.add(d.at(p), "%s%s: %s", p, shown, msg)

@@ -17,6 +17,7 @@ func defaultGlobal() Global {
 		UDPMaxPayloadSize:           1452,
 		AuthMethod:                  "internal",
 		AuthInternalUsers:           defaultUsers(),
+		Webhooks:                    []Webhook{},
 		AuthHTTPExclude:             []Permission{},
 		AuthJWTClaimKey:             "mediamtx_permissions",
 		AuthJWTExclude:              []Permission{},

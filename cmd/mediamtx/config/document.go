@@ -39,6 +39,16 @@ type User struct {
 	Permissions []Permission `json:"permissions" koanf:"permissions"`
 }
 
+// Webhook is a URL that is told about events.
+type Webhook struct {
+	// URL that is called, http or https.
+	URL string `json:"url" koanf:"url" secret:"url" check:"httpURL"`
+	// Events are the types of events to tell. Empty means all.
+	Events []string `json:"events" koanf:"events"`
+	// Secret signs what is sent.
+	Secret string `json:"secret" koanf:"secret" secret:"true"`
+}
+
 // Permission allows an action on a path.
 type Permission struct {
 	Action Action `json:"action" koanf:"action"`

@@ -18,23 +18,26 @@ type Global struct {
 	UDPReadBufferSize int      `json:"udpReadBufferSize" koanf:"udpReadBufferSize" check:"notNegative"`
 
 	// Commands.
-	RunOnConnect        string `json:"runOnConnect" koanf:"runOnConnect" later:"true"`
-	RunOnConnectRestart bool   `json:"runOnConnectRestart" koanf:"runOnConnectRestart" later:"true"`
-	RunOnDisconnect     string `json:"runOnDisconnect" koanf:"runOnDisconnect" later:"true"`
+	RunOnConnect        string    `json:"runOnConnect" koanf:"runOnConnect" check:"command" secret:"command"`
+	RunOnConnectRestart bool      `json:"runOnConnectRestart" koanf:"runOnConnectRestart"`
+	RunOnDisconnect     string    `json:"runOnDisconnect" koanf:"runOnDisconnect" check:"command" secret:"command"`
+	Webhooks            []Webhook `json:"webhooks" koanf:"webhooks"`
 
 	// Authentication.
 	AuthMethod             AuthMethod   `json:"authMethod" koanf:"authMethod"`
 	AuthInternalUsers      []User       `json:"authInternalUsers" koanf:"authInternalUsers"`
-	AuthHTTPAddress        string       `json:"authHTTPAddress" koanf:"authHTTPAddress" check:"httpURL" later:"true"`
-	AuthHTTPFingerprint    string       `json:"authHTTPFingerprint" koanf:"authHTTPFingerprint" check:"fingerprint" later:"true"`
-	AuthHTTPExclude        []Permission `json:"authHTTPExclude" koanf:"authHTTPExclude" later:"true"`
-	AuthJWTJWKS            string       `json:"authJWTJWKS" koanf:"authJWTJWKS" check:"httpURL" later:"true"`
-	AuthJWTJWKSFingerprint string       `json:"authJWTJWKSFingerprint" koanf:"authJWTJWKSFingerprint" check:"fingerprint" later:"true"`
-	AuthJWTClaimKey        string       `json:"authJWTClaimKey" koanf:"authJWTClaimKey" check:"notEmpty" later:"true"`
-	AuthJWTIssuer          string       `json:"authJWTIssuer" koanf:"authJWTIssuer" later:"true"`
-	AuthJWTAudience        string       `json:"authJWTAudience" koanf:"authJWTAudience" later:"true"`
-	AuthJWTExclude         []Permission `json:"authJWTExclude" koanf:"authJWTExclude" later:"true"`
+	AuthHTTPAddress        string       `json:"authHTTPAddress" koanf:"authHTTPAddress" check:"httpURL"`
+	AuthHTTPFingerprint    string       `json:"authHTTPFingerprint" koanf:"authHTTPFingerprint" check:"fingerprint"`
+	AuthHTTPExclude        []Permission `json:"authHTTPExclude" koanf:"authHTTPExclude"`
+	AuthJWTJWKS            string       `json:"authJWTJWKS" koanf:"authJWTJWKS" check:"httpURL"`
+	AuthJWTJWKSFingerprint string       `json:"authJWTJWKSFingerprint" koanf:"authJWTJWKSFingerprint" check:"fingerprint"`
+	AuthJWTClaimKey        string       `json:"authJWTClaimKey" koanf:"authJWTClaimKey" check:"notEmpty"`
+	AuthJWTIssuer          string       `json:"authJWTIssuer" koanf:"authJWTIssuer"`
+	AuthJWTAudience        string       `json:"authJWTAudience" koanf:"authJWTAudience"`
+	AuthJWTExclude         []Permission `json:"authJWTExclude" koanf:"authJWTExclude"`
 	AuthJWTInHTTPQuery     bool         `json:"authJWTInHTTPQuery" koanf:"authJWTInHTTPQuery"`
+	AuthJWTKickOnExpiry    bool         `json:"authJWTKickOnExpiry" koanf:"authJWTKickOnExpiry"`
+	AuthHTTPCacheDuration  Duration     `json:"authHTTPCacheDuration" koanf:"authHTTPCacheDuration" check:"notNegative"`
 
 	// Control API.
 	API               bool        `json:"api" koanf:"api" later:"true"`

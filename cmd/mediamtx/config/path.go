@@ -100,27 +100,27 @@ type Path struct {
 	RPiCameraH264Level           string  `json:"rpiCameraH264Level" koanf:"rpiCameraH264Level" check:"oneof=4.0 4.1 4.2" later:"true"`
 
 	// Commands.
-	RunOnInit                  string   `json:"runOnInit" koanf:"runOnInit" later:"true"`
-	RunOnInitRestart           bool     `json:"runOnInitRestart" koanf:"runOnInitRestart" later:"true"`
-	RunOnDemand                string   `json:"runOnDemand" koanf:"runOnDemand" later:"true"`
-	RunOnDemandRestart         bool     `json:"runOnDemandRestart" koanf:"runOnDemandRestart" later:"true"`
-	RunOnDemandStartTimeout    Duration `json:"runOnDemandStartTimeout" koanf:"runOnDemandStartTimeout" check:"positive" later:"true"`
-	RunOnDemandCloseAfter      Duration `json:"runOnDemandCloseAfter" koanf:"runOnDemandCloseAfter" check:"notNegative" later:"true"`
-	RunOnUnDemand              string   `json:"runOnUnDemand" koanf:"runOnUnDemand" later:"true"`
-	RunOnReady                 string   `json:"runOnReady" koanf:"runOnReady" later:"true"`
-	RunOnReadyRestart          bool     `json:"runOnReadyRestart" koanf:"runOnReadyRestart" later:"true"`
-	RunOnNotReady              string   `json:"runOnNotReady" koanf:"runOnNotReady" later:"true"`
-	RunOnRead                  string   `json:"runOnRead" koanf:"runOnRead" later:"true"`
-	RunOnReadRestart           bool     `json:"runOnReadRestart" koanf:"runOnReadRestart" later:"true"`
-	RunOnUnread                string   `json:"runOnUnread" koanf:"runOnUnread" later:"true"`
-	RunOnRecordSegmentCreate   string   `json:"runOnRecordSegmentCreate" koanf:"runOnRecordSegmentCreate" later:"true"`
-	RunOnRecordSegmentComplete string   `json:"runOnRecordSegmentComplete" koanf:"runOnRecordSegmentComplete" later:"true"`
-	RunOnAvailable             string   `json:"runOnAvailable" koanf:"runOnAvailable" later:"true"`
-	RunOnAvailableRestart      bool     `json:"runOnAvailableRestart" koanf:"runOnAvailableRestart" later:"true"`
-	RunOnUnavailable           string   `json:"runOnUnavailable" koanf:"runOnUnavailable" later:"true"`
-	RunOnOnline                string   `json:"runOnOnline" koanf:"runOnOnline" later:"true"`
-	RunOnOnlineRestart         bool     `json:"runOnOnlineRestart" koanf:"runOnOnlineRestart" later:"true"`
-	RunOnOffline               string   `json:"runOnOffline" koanf:"runOnOffline" later:"true"`
+	RunOnInit                  string   `json:"runOnInit" koanf:"runOnInit" check:"command" secret:"command"`
+	RunOnInitRestart           bool     `json:"runOnInitRestart" koanf:"runOnInitRestart"`
+	RunOnDemand                string   `json:"runOnDemand" koanf:"runOnDemand" check:"command" secret:"command"`
+	RunOnDemandRestart         bool     `json:"runOnDemandRestart" koanf:"runOnDemandRestart"`
+	RunOnDemandStartTimeout    Duration `json:"runOnDemandStartTimeout" koanf:"runOnDemandStartTimeout" check:"positive"`
+	RunOnDemandCloseAfter      Duration `json:"runOnDemandCloseAfter" koanf:"runOnDemandCloseAfter" check:"notNegative"`
+	RunOnUnDemand              string   `json:"runOnUnDemand" koanf:"runOnUnDemand" check:"command" secret:"command"`
+	RunOnReady                 string   `json:"runOnReady" koanf:"runOnReady" check:"command" secret:"command"`
+	RunOnReadyRestart          bool     `json:"runOnReadyRestart" koanf:"runOnReadyRestart"`
+	RunOnNotReady              string   `json:"runOnNotReady" koanf:"runOnNotReady" check:"command" secret:"command"`
+	RunOnRead                  string   `json:"runOnRead" koanf:"runOnRead" check:"command" secret:"command"`
+	RunOnReadRestart           bool     `json:"runOnReadRestart" koanf:"runOnReadRestart"`
+	RunOnUnread                string   `json:"runOnUnread" koanf:"runOnUnread" check:"command" secret:"command"`
+	RunOnRecordSegmentCreate   string   `json:"runOnRecordSegmentCreate" koanf:"runOnRecordSegmentCreate" check:"command" secret:"command"`
+	RunOnRecordSegmentComplete string   `json:"runOnRecordSegmentComplete" koanf:"runOnRecordSegmentComplete" check:"command" secret:"command"`
+	RunOnAvailable             string   `json:"runOnAvailable" koanf:"runOnAvailable" check:"command" secret:"command"`
+	RunOnAvailableRestart      bool     `json:"runOnAvailableRestart" koanf:"runOnAvailableRestart"`
+	RunOnUnavailable           string   `json:"runOnUnavailable" koanf:"runOnUnavailable" check:"command" secret:"command"`
+	RunOnOnline                string   `json:"runOnOnline" koanf:"runOnOnline" check:"command" secret:"command"`
+	RunOnOnlineRestart         bool     `json:"runOnOnlineRestart" koanf:"runOnOnlineRestart"`
+	RunOnOffline               string   `json:"runOnOffline" koanf:"runOnOffline" check:"command" secret:"command"`
 
 	// Forwarding.
 	Forward []string `json:"forward" koanf:"forward"`

@@ -189,3 +189,13 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// redactCommand leaves the program of a command line: arguments may hold
+// passwords.
+func redactCommand(s string) string {
+	name, args, _ := strings.Cut(s, " ")
+	if args != "" {
+		return name + " ..."
+	}
+	return name
+}

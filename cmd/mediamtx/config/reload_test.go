@@ -28,6 +28,8 @@ func reloadBase() (global settings, paths map[string]settings) {
 			"ts":    {"source": "'udp://238.0.0.1:1'"},
 			"rtp":   {"source": "'udp+rtp://238.0.0.1:1'", "rtpSDP": testSDP},
 			"moved": {"source": "redirect", "sourceRedirect": "/idle"},
+			"hooks": {"runOnInit": "x", "runOnReady": "x", "runOnOnline": "x", "runOnRead": "x"},
+			"asked": {"runOnDemand": "x"},
 		}
 }
 
@@ -128,13 +130,27 @@ func TestReloadDisturbs(t *testing.T) {
 
 		{settings{"authInternalUsers": "[{user: x, permissions: [{action: read}]}]"}, "auth"},
 		{settings{"authJWTInHTTPQuery": "no"}, "hls"},
+		{settings{"authMethod": "http", "authHTTPAddress": "http://h"}, "auth"},
+		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPFingerprint": strings.Repeat("0", 64)}, "auth"},
+		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPExclude": "[{action: api}]"}, "auth"},
+		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPCacheDuration": "1s"}, "auth"},
+		{settings{"authHTTPAddress": "http://h"}, "nothing"}, // it is not asked
+		{settings{"authMethod": "jwt", "authJWTJWKS": "http://h", "authJWTJWKSFingerprint": strings.Repeat("0", 64)}, "auth"},
+		{settings{"authMethod": "jwt", "authJWTJWKS": "http://h", "authJWTClaimKey": "x", "authJWTIssuer": "x"}, "auth"},
+		{settings{"authMethod": "jwt", "authJWTJWKS": "http://h", "authJWTAudience": "x", "authJWTExclude": "[{action: api}]"}, "auth"},
+		{settings{"authMethod": "jwt", "authJWTJWKS": "http://h", "authJWTKickOnExpiry": "yes"}, "auth"},
+
+		{settings{"runOnConnect": "x"}, "nothing"}, // it runs for those who connect from now on
+		{settings{"runOnConnectRestart": "yes"}, "nothing"},
+		{settings{"runOnDisconnect": "x"}, "nothing"},
+		{settings{"webhooks": "[{url: 'http://h'}]"}, "nothing"},
 
 		{settings{"rtsp": "no"}, "-rtsp -rtsps"},
 		{settings{"rtspEncryption": "strict"}, "-rtsp"},
 		{settings{"rtspTransports": "[tcp]"}, rtsp},
 		{settings{"rtspAuthMethods": "[digest]"}, rtsp},
 		{settings{"multicastIPRange": "239.0.0.0/8"}, rtsp},
-		{settings{"rtspAddress": ":1"}, "rtsp"},
+		{settings{"rtspAddress": ":1"}, "rtsp path/asked path/hooks"}, // commands know the port,
 		{settings{"rtpAddress": ":2", "rtcpAddress": ":3"}, "rtsp"},
 		{settings{"multicastRTPPort": "2", "multicastRTCPPort": "3"}, "rtsp"},
 		{settings{"rtspsAddress": ":1"}, "rtsps"},
@@ -198,6 +214,28 @@ func TestReloadDisturbs(t *testing.T) {
 		{"idle", settings{"readUser": "u", "readPass": "p"}, "auth"},
 		{"idle", settings{"readIPs": "[10.0.0.1]"}, "auth"},
 
+		{"idle", settings{"runOnInit": "x"}, "path/idle"},
+		{"hooks", settings{"runOnInitRestart": "yes"}, "path/hooks"},
+		{"idle", settings{"runOnReady": "x"}, "path/idle"},
+		{"hooks", settings{"runOnReadyRestart": "yes"}, "path/hooks"},
+		{"idle", settings{"runOnNotReady": "x"}, "path/idle"},
+		{"idle", settings{"runOnAvailable": "x"}, "path/idle"},
+		{"hooks", settings{"runOnAvailableRestart": "yes"}, "path/hooks"},
+		{"idle", settings{"runOnUnavailable": "x"}, "path/idle"},
+		{"idle", settings{"runOnOnline": "x"}, "path/idle"},
+		{"hooks", settings{"runOnOnlineRestart": "yes"}, "path/hooks"},
+		{"idle", settings{"runOnOffline": "x"}, "path/idle"},
+		{"idle", settings{"runOnRead": "x"}, "path/idle"},
+		{"hooks", settings{"runOnReadRestart": "yes"}, "path/hooks"},
+		{"idle", settings{"runOnUnread": "x"}, "path/idle"},
+		{"idle", settings{"runOnRecordSegmentCreate": "x"}, "path/idle"},
+		{"idle", settings{"runOnRecordSegmentComplete": "x"}, "path/idle"},
+		{"idle", settings{"runOnDemand": "x"}, "path/idle"},
+		{"asked", settings{"runOnDemandRestart": "yes"}, "path/asked"},
+		{"asked", settings{"runOnDemandStartTimeout": "1s"}, "live/asked"},
+		{"asked", settings{"runOnDemandCloseAfter": "1s"}, "live/asked"},
+		{"asked", settings{"runOnUnDemand": "x"}, "path/asked"},
+
 		{"idle", settings{"source": "'srt://h:1'"}, "path/idle"},
 		{"rtmp", settings{"source": "'rtmp://h/y'"}, "path/rtmp"},
 		{"rtmp", settings{"source": "publisher"}, "path/rtmp"},
@@ -233,8 +271,7 @@ func TestReloadDisturbs(t *testing.T) {
 		}
 	}
 
-	known["global authMethod"] = true // this version has one method
-	known["path name"] = true         // it is the key of the path
+	known["path name"] = true // it is the key of the path
 	for _, f := range schemaOf(typeOf[Global]()).fields {
 		if !f.later && !known["global "+f.key] {
 			t.Errorf("%s: what does a change disturb?", f.key)

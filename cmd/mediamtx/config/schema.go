@@ -13,7 +13,7 @@ type field struct {
 	index  []int
 	typ    reflect.Type
 	check  string // name of the rule of checks.go
-	secret string // "true": never shown; "url": shown without credentials
+	secret string // "true": never shown; "url": shown without credentials; "command": shown without arguments
 	later  bool
 }
 

@@ -61,6 +61,11 @@ func TestShippedFileIsComplete(t *testing.T) {
 			want[k.scope+" "+k.key] = 1
 		}
 	}
+	for scope, keys := range beyond {
+		for _, k := range keys {
+			want[scope+" "+k] = 1
+		}
+	}
 	for k, n := range want {
 		if count[k] != n {
 			t.Errorf("%s is there %d times, want %d", k, count[k], n)

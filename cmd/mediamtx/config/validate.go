@@ -4,10 +4,12 @@ import (
 	"net"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/org/mtx/auth"
+	"github.com/org/mtx/router/hook"
 )
 
 // validator checks a document that was decoded: the rule of each value, then
@@ -23,6 +25,7 @@ func (v *validator) document() {
 	v.rtsp()
 	v.users()
 	v.iceServers()
+	v.webhooks()
 	v.values(keyPath{"pathDefaults"}, &v.doc.PathDefaults, func(string) bool { return true })
 	if n := v.doc.PathDefaults.Name; n != "" {
 		v.fail(keyPath{"pathDefaults", "name"}, n, "must be empty: only paths have names")
@@ -169,6 +172,8 @@ func (v *validator) users() {
 	v.permissions(keyPath{"authHTTPExclude"}, d.AuthHTTPExclude)
 	v.permissions(keyPath{"authJWTExclude"}, d.AuthJWTExclude)
 	switch {
+	case d.AuthMethod != "internal" && len(d.RTSPAuthMethods) == 1 && d.RTSPAuthMethods[0] == "digest":
+		v.bad(keyPath{"rtspAuthMethods"}, nil, "digest", "must include basic, since authMethod is "+string(d.AuthMethod)+" and needs the passwords themselves")
 	case d.AuthMethod == "http" && d.AuthHTTPAddress == "":
 		v.bad(keyPath{"authMethod"}, nil, "http", "authHTTPAddress must be set too")
 	case d.AuthMethod == "jwt" && d.AuthJWTJWKS == "":
@@ -204,6 +209,21 @@ func (v *validator) iceServers() {
 	for i, s := range v.doc.WebRTCICEServers2 {
 		if err := checkICEServer(s.URL); err != nil {
 			v.bad(keyPath{"webrtcICEServers2", strconv.Itoa(i), "url"}, &field{secret: "url"}, s.URL, err.Error())
+		}
+	}
+}
+
+// webhooks checks the list of webhooks.
+func (v *validator) webhooks() {
+	for i, w := range v.doc.Webhooks {
+		at := keyPath{"webhooks", strconv.Itoa(i)}
+		if w.URL == "" {
+			v.bad(at.with("url"), nil, "", "must not be empty")
+		}
+		for n, e := range w.Events {
+			if !slices.Contains(hook.Types(), e) {
+				v.bad(at.with("events", strconv.Itoa(n)), nil, e, "must be one of "+strings.Join(hook.Types(), ", "))
+			}
 		}
 	}
 }
