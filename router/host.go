@@ -199,9 +199,9 @@ type PublishOptions struct {
 	Depacketizers []media.Depacketizer
 
 	// RequestKeyFrame makes the publisher send a key frame soon. Optional: for
-	// publishers that can be asked. It is called on a goroutine of its own, never
-	// concurrently, and at most twice a second; a call may come shortly after the
-	// end of the publication.
+	// publishers that can be asked. It is called on a goroutine of its own, which it
+	// may hold up, never concurrently, and at most twice a second; a call may come
+	// shortly after the end of the publication.
 	RequestKeyFrame func()
 }
 

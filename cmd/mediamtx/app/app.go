@@ -64,6 +64,8 @@ type Options struct {
 	// Router, if set, is called with the router before it starts, so that a
 	// program can publish, read and observe.
 	Router func(*mtx.Router)
+
+	store func(*configuration) // for tests
 }
 
 // Run is [Main] without the process: it returns when ctx is done. The result is

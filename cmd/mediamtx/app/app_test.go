@@ -284,7 +284,6 @@ func TestStartErrors(t *testing.T) {
 	}{
 		{"wrong value", "rtspAddress: zz", nil, "ERR: FILE:1: rtspAddress \"zz\": must be an address with a port of at most 65535 such as \":8554\" or \"127.0.0.1:8554\"\n"},
 		{"two problems", "rtsp: 5\nhls: 6", nil, "ERR: FILE:1: rtsp \"5\": must be yes or no\nERR: FILE:2: hls \"6\": must be yes or no\n"},
-		{"authentication that is missing", "authMethod: jwt\nauthJWTJWKS: http://h", nil, "ERR: authMethod \"jwt\": this version supports internal only\n"},
 		{"wrong flag value", "", []string{"--log-level", "loud"}, "ERR: option logLevel: logLevel \"loud\": must be error, warn, info or debug\n"},
 		{"unknown flag", "", []string{"--nothing"}, "ERR: unknown flag: --nothing\n"},
 		{"two files", "", []string{"other.yml"}, "ERR: accepts at most 1 arg(s), received 2\n"},

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,9 +21,11 @@ type server struct {
 	overrides map[string]any
 
 	log      *logger
+	config   *configuration
+	router   *mtx.Router
 	commands *hook.Runner
 	webhooks *hook.Webhooks
-	digest   [sha256.Size]byte // of the file in force
+	beside   beside
 }
 
 // check loads and builds the configuration, and says what is worth knowing.
@@ -64,62 +65,101 @@ func (s *server) build(doc *config.Document) (mtx.Config, error) {
 
 // run serves until ctx is done.
 func (s *server) run(ctx context.Context) error {
-	doc, info, err := config.Load(s.file, s.Env, s.overrides)
+	c, info, err := s.newConfiguration()
 	if err != nil {
 		return err
 	}
-	s.digest = info.Digest
-	cfg, err := s.build(doc)
+	s.config = c
+	cfg, err := s.build(c.doc)
 	if err != nil {
 		return err
 	}
-	s.log, err = newLogger(s.Stdout, logOptionsOf(doc))
+	s.log, err = newLogger(s.Stdout, logOptionsOf(c.doc))
 	if err != nil {
 		return err
 	}
 	defer s.log.Close()
 	log := slog.New(s.log)
-	s.announce(log, doc, info)
+	s.announce(log, c.doc, info)
 	s.commands, s.webhooks = hook.NewRunner(log), hook.NewWebhooks(log)
 	defer s.webhooks.Close()
 	defer s.commands.Close()
-	s.setHooks(doc)
-	r, err := mtx.New(cfg, mtx.WithLogger(log), mtx.WithHooks(s.commands.Hooks()), mtx.WithHooks(s.webhooks.Hooks()))
+	s.setHooks(c.doc)
+	s.router, err = mtx.New(cfg, mtx.WithLogger(log), mtx.WithHooks(s.commands.Hooks()), mtx.WithHooks(s.webhooks.Hooks()))
 	if err != nil {
 		return err
 	}
+	if s.store != nil {
+		s.store(c)
+	}
 	if s.Router != nil {
-		s.Router(r)
+		s.Router(s.router)
 	}
 	debug.FreeOSMemory() // what parsing a large file took is not needed again
-	return s.serve(ctx, r, log, info.File)
+	return s.serve(ctx, log)
 }
 
 // serve runs the router, and reloads its configuration when the file changes.
-func (s *server) serve(ctx context.Context, r *mtx.Router, log *slog.Logger, file string) error {
+func (s *server) serve(ctx context.Context, log *slog.Logger) error {
 	running, cancel := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	beside.Go(func() {
+	s.beside.open(running)
+	s.background(func(context.Context) {
 		<-running.Done()
 		if ctx.Err() != nil {
 			log.Info("shutting down")
 		}
 	})
-	if file != "" {
-		beside.Go(func() {
-			err := config.Watch(running, file, log, func() { s.reload(running, r, log, file) })
+	if file := s.config.sources.File; file != "" {
+		s.background(func(running context.Context) {
+			err := config.Watch(running, file, log, func() { s.reload(running, log, file) })
 			if err != nil {
 				log.Warn("changes of the configuration will not be seen", "error", err)
 			}
 		})
 	}
-	err := r.Run(ctx)
+	err := s.router.Run(ctx)
 	cancel()
-	beside.Wait()
+	s.beside.close()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // asked to stop while it was starting
 	}
 	return err
+}
+
+// background runs a function beside the router; it returns false if the server
+// is about to end.
+func (s *server) background(f func(context.Context)) bool { return s.beside.start(f) }
+
+// beside is what runs beside the router.
+type beside struct {
+	mu  sync.Mutex
+	ctx context.Context //nolint:containedctx // of the functions that it runs; nil: not open
+	wg  sync.WaitGroup
+}
+
+func (b *beside) open(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ctx = ctx
+}
+
+func (b *beside) start(f func(context.Context)) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ctx == nil {
+		return false
+	}
+	ctx := b.ctx
+	b.wg.Go(func() { f(ctx) })
+	return true
+}
+
+// close waits for what runs.
+func (b *beside) close() {
+	b.mu.Lock()
+	b.ctx = nil
+	b.mu.Unlock()
+	b.wg.Wait()
 }
 
 // announce says what was loaded.
@@ -144,46 +184,31 @@ func (s *server) warn(log *slog.Logger, doc *config.Document, info *config.Info)
 
 // reload puts the changed file in force. If anything is wrong with it the server
 // goes on as it is.
-func (s *server) reload(ctx context.Context, r *mtx.Router, log *slog.Logger, file string) {
-	refuse := func(err error) {
-		if ctx.Err() != nil {
+func (s *server) reload(ctx context.Context, log *slog.Logger, file string) {
+	sources, err := config.Read(file, s.Env, s.overrides)
+	if err == nil {
+		var info *config.Info
+		var changes mtx.Changes
+		if info, changes, err = s.config.reload(ctx, sources); err == nil {
+			if info != nil {
+				s.warn(log, s.config.doc, info)
+				if changes.Empty() { // otherwise the router tells what changed
+					log.Info("configuration reloaded, nothing to change")
+				}
+				debug.FreeOSMemory()
+			}
 			return
 		}
-		e := hook.New(hook.ConfigRefused)
-		e.Error = err.Error()
-		s.webhooks.Emit(e)
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			log.Error("the changed configuration is not used", "error", line)
-		}
 	}
-	doc, info, err := config.Load(file, s.Env, s.overrides)
-	if err != nil {
-		refuse(err)
+	if ctx.Err() != nil {
 		return
 	}
-	if info.Digest == s.digest {
-		return
+	e := hook.New(hook.ConfigRefused)
+	e.Error = err.Error()
+	s.webhooks.Emit(e)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		log.Error("the changed configuration is not used", "error", line)
 	}
-	cfg, err := s.build(doc)
-	if err != nil {
-		refuse(err)
-		return
-	}
-	changes, err := r.Apply(ctx, cfg)
-	if err != nil {
-		refuse(err)
-		return
-	}
-	s.digest = info.Digest
-	s.setHooks(doc)
-	if err := s.log.Configure(logOptionsOf(doc)); err != nil {
-		log.Error("logging stays as it was", "error", err)
-	}
-	s.warn(log, doc, info)
-	if changes.Empty() { // otherwise the router tells what changed
-		log.Info("configuration reloaded, nothing to change")
-	}
-	debug.FreeOSMemory()
 }
 
 // setHooks puts in force what a document says about commands of connections and

@@ -47,6 +47,7 @@ type Global struct {
 	APIServerCert     string      `json:"apiServerCert" koanf:"apiServerCert" later:"true"`
 	APIAllowOrigins   []string    `json:"apiAllowOrigins" koanf:"apiAllowOrigins" later:"true"`
 	APITrustedProxies []IPNetwork `json:"apiTrustedProxies" koanf:"apiTrustedProxies" later:"true"`
+	APIPersist        string      `json:"apiPersist" koanf:"apiPersist" later:"true"`
 
 	// Metrics.
 	Metrics               bool        `json:"metrics" koanf:"metrics" later:"true"`

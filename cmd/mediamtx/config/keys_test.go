@@ -47,7 +47,7 @@ var jsonKinds = map[string]string{
 
 // beyond are the keys that the contract does not have.
 var beyond = map[string][]string{
-	"global": {"webhooks", "authJWTKickOnExpiry", "authHTTPCacheDuration"},
+	"global": {"webhooks", "authJWTKickOnExpiry", "authHTTPCacheDuration", "apiPersist"},
 	"path":   {},
 }
 

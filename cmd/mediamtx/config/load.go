@@ -47,30 +47,62 @@ func SearchPaths() []string {
 //
 // The error, if about the content, is an [*Error].
 func Load(file string, env []string, overrides map[string]any) (*Document, *Info, error) {
-	data, file, err := readFile(file)
+	s, err := Read(file, env, overrides)
 	if err != nil {
 		return nil, nil, err
 	}
-	digest := sha256.Sum256(data)
+	return s.Document(nil)
+}
+
+// Sources are the layers of a document as they were when they were read.
+type Sources struct {
+	// File is the file that was read, empty if there was none.
+	File string
+	// Digest is its SHA-256.
+	Digest [sha256.Size]byte
+
+	data      []byte
+	env       []string
+	overrides map[string]any
+}
+
+// Read reads the file of a document, as [Load] does.
+func Read(file string, env []string, overrides map[string]any) (*Sources, error) {
+	data, file, err := readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sources{File: file, Digest: sha256.Sum256(data), env: env, overrides: overrides}
 	if file == "" {
 		data = []byte("paths: {all_others: {}}\n")
 	} else if data, err = decrypt(file, data, confKey(env)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	name := file
+	s.data = data
+	return s, nil
+}
+
+// Document joins and checks the layers, and edits on top of them. Edits may be
+// nil.
+func (s *Sources) Document(edits *Edits) (*Document, *Info, error) {
+	name := s.File
 	if name == "" {
 		name = "built-in configuration"
 	}
-	doc, info, err := Parse(name, data, env, overrides)
+	doc, info, err := parseWith(name, s.data, s.env, s.overrides, edits)
 	if err != nil {
 		return nil, nil, err
 	}
-	info.File, info.Digest = file, digest
+	info.File, info.Digest = s.File, s.Digest
 	return doc, info, nil
 }
 
 // Parse is [Load] for the content of a file. The name appears in errors.
 func Parse(name string, data []byte, env []string, overrides map[string]any) (*Document, *Info, error) {
+	return parseWith(name, data, env, overrides, nil)
+}
+
+func parseWith(name string, data []byte, env []string, overrides map[string]any, edits *Edits) (*Document, *Info, error) {
 	l := loader{koanf: koanf.New(sep), origins: map[string]origin{}, warned: map[string]bool{}}
 	if err := l.join(&layer{tree: toTree(reflect.ValueOf(Default()).Elem()).(map[string]any)}); err != nil {
 		return nil, nil, err
@@ -79,6 +111,12 @@ func Parse(name string, data []byte, env []string, overrides map[string]any) (*D
 		func() (*layer, error) { return readYAML(name, data) },
 		func() (*layer, error) { return readEnv(env, l.koanf.Raw()) },
 		func() (*layer, error) { return readOverrides(overrides) },
+	}
+	if edits != nil {
+		steps = append(steps, func() (*layer, error) {
+			l.hide(edits.Hidden)
+			return edits.layer(), nil
+		})
 	}
 	for _, read := range steps {
 		from, err := read()
@@ -122,6 +160,12 @@ func (l *loader) join(from *layer) error {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	return nil
+}
+
+// reset replaces what was joined so far.
+func (l *loader) reset(tree map[string]any) {
+	l.koanf = koanf.New(sep)
+	_ = l.koanf.Load(treeProvider(tree), nil) // trees always load
 }
 
 // treeProvider hands a tree to koanf.

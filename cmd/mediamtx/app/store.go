@@ -1,0 +1,344 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/org/mtx"
+	"github.com/org/mtx/cmd/mediamtx/config"
+	"github.com/org/mtx/controlapi"
+	"github.com/org/mtx/router"
+)
+
+// configuration is what is in force. Changes come from the file and from the
+// Control API, one after the other.
+type configuration struct {
+	s    *server
+	busy chan struct{} // a lock that can be given up; guards what follows
+
+	sources *config.Sources
+	edits   *config.Edits
+	doc     *config.Document
+}
+
+var _ controlapi.ConfigStore = (*configuration)(nil)
+
+// newConfiguration reads the file, and the changes that the Control API made
+// before if they are kept.
+func (s *server) newConfiguration() (*configuration, *config.Info, error) {
+	sources, err := config.Read(s.file, s.Env, s.overrides)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &configuration{s: s, busy: make(chan struct{}, 1), sources: sources, edits: (&config.Edits{}).Clone()}
+	doc, info, err := sources.Document(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if doc.APIPersist != "" {
+		if c.edits, err = readEdits(doc.APIPersist); err != nil {
+			return nil, nil, err
+		}
+		file := doc.APIPersist
+		if doc, info, err = sources.Document(c.edits); err != nil {
+			return nil, nil, fmt.Errorf("apiPersist %q: the changes that were kept do not fit the configuration: %w", file, err)
+		}
+	}
+	c.doc = doc
+	return c, info, nil
+}
+
+func readEdits(file string) (*config.Edits, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return (&config.Edits{}).Clone(), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("apiPersist: %w", err)
+	}
+	e, err := config.ParseEdits(data)
+	if err != nil {
+		return nil, fmt.Errorf("apiPersist %q: the file is damaged", file)
+	}
+	return e, nil
+}
+
+func (c *configuration) lock(ctx context.Context) error {
+	select {
+	case c.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *configuration) unlock() { <-c.busy }
+
+// reload puts another state of the file in force. Without information nothing
+// was to be done.
+func (c *configuration) reload(ctx context.Context, sources *config.Sources) (info *config.Info, ch mtx.Changes, err error) {
+	if err := c.lock(ctx); err != nil {
+		return nil, ch, err
+	}
+	defer c.unlock()
+	if sources.Digest == c.sources.Digest {
+		return nil, ch, nil
+	}
+	edits := c.edits
+	if c.doc.APIPersist == "" {
+		edits = (&config.Edits{}).Clone() // the file is what counts
+	}
+	return c.put(ctx, sources, edits)
+}
+
+// put applies a configuration, or changes nothing. It is called with the lock
+// held.
+func (c *configuration) put(ctx context.Context, sources *config.Sources, edits *config.Edits) (*config.Info, mtx.Changes, error) {
+	doc, info, err := sources.Document(edits)
+	if err != nil {
+		return nil, mtx.Changes{}, err
+	}
+	cfg, err := c.s.build(doc)
+	if err != nil {
+		return nil, mtx.Changes{}, err
+	}
+	keep, err := persist(doc.APIPersist, edits)
+	if err != nil {
+		return nil, mtx.Changes{}, err
+	}
+	ch, err := c.s.router.Apply(ctx, cfg)
+	if err != nil {
+		keep(false)
+		return nil, mtx.Changes{}, err
+	}
+	keep(true)
+	c.sources, c.edits, c.doc = sources, edits, doc
+	c.s.setHooks(doc)
+	if err := c.s.log.Configure(logOptionsOf(doc)); err != nil {
+		slog.New(c.s.log).Error("logging stays as it was", "error", err)
+	}
+	return info, ch, nil
+}
+
+// persist writes edits beside the file, so that a full disk is known before
+// anything changes; keep puts them in its place, or forgets them.
+func persist(file string, edits *config.Edits) (keep func(bool), err error) {
+	if file == "" {
+		return func(bool) {}, nil
+	}
+	data, err := edits.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (func(bool), error) {
+		return nil, fmt.Errorf("the change cannot be kept in apiPersist: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".mtx-*") // readable by the owner only
+	if err != nil {
+		return fail(err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err2 := f.Close(); err == nil {
+		err = err2
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fail(err)
+	}
+	return func(good bool) {
+		if !good || os.Rename(f.Name(), file) != nil {
+			_ = os.Remove(f.Name())
+		}
+	}, nil
+}
+
+// change applies an edit of the Control API. It goes on if the request is over:
+// the change may restart the server that the request came through.
+func (c *configuration) change(ctx context.Context, edit func(*config.Document, *config.Edits) error) error {
+	result := make(chan error, 1)
+	started := c.s.background(func(ctx context.Context) {
+		if err := c.lock(ctx); err != nil {
+			result <- err
+			return
+		}
+		defer c.unlock()
+		edits := c.edits.Clone()
+		err := edit(c.doc, edits)
+		if err == nil {
+			_, _, err = c.put(ctx, c.sources, edits)
+		}
+		result <- err
+	})
+	if !started {
+		return router.ErrClosed
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return controlapi.ErrUnderWay
+	}
+}
+
+// document returns what is in force, as it can be shown.
+func (c *configuration) document(ctx context.Context) (*config.Document, error) {
+	if err := c.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer c.unlock()
+	return c.doc.Shown(), nil
+}
+
+// Global implements controlapi.ConfigStore.
+func (c *configuration) Global(ctx context.Context) (json.RawMessage, error) {
+	d, err := c.document(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(d.Global)
+}
+
+// PatchGlobal implements controlapi.ConfigStore.
+func (c *configuration) PatchGlobal(ctx context.Context, doc json.RawMessage) error {
+	return c.change(ctx, func(now *config.Document, e *config.Edits) error {
+		tree, err := parseSection(config.SectionGlobal, doc, &now.Global)
+		if err == nil {
+			maps.Copy(e.Global, tree)
+		}
+		return err
+	})
+}
+
+// PathDefaults implements controlapi.ConfigStore.
+func (c *configuration) PathDefaults(ctx context.Context) (json.RawMessage, error) {
+	d, err := c.document(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(d.PathDefaults)
+}
+
+// PatchPathDefaults implements controlapi.ConfigStore.
+func (c *configuration) PatchPathDefaults(ctx context.Context, doc json.RawMessage) error {
+	return c.change(ctx, func(now *config.Document, e *config.Edits) error {
+		tree, err := parseSection(config.SectionPath, doc, &now.PathDefaults)
+		if err == nil {
+			maps.Copy(e.PathDefaults, tree)
+		}
+		return err
+	})
+}
+
+// parseSection reads a document, in which secrets may be as they were shown.
+func parseSection(s config.Section, doc json.RawMessage, now any) (map[string]any, error) {
+	tree, err := config.FromJSON(s, doc)
+	if err == nil && now != nil {
+		s.Restore(tree, now)
+	}
+	return tree, err
+}
+
+// Paths implements controlapi.ConfigStore.
+func (c *configuration) Paths(ctx context.Context) ([]json.RawMessage, error) {
+	d, err := c.document(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]json.RawMessage, 0, len(d.Paths))
+	for _, n := range slices.Sorted(maps.Keys(d.Paths)) {
+		b, err := json.Marshal(d.Paths[n])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// Path implements controlapi.ConfigStore.
+func (c *configuration) Path(ctx context.Context, name string) (json.RawMessage, error) {
+	d, err := c.document(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, ok := d.Paths[name]
+	if !ok {
+		return nil, controlapi.ErrPathNotFound
+	}
+	return json.Marshal(p)
+}
+
+// AddPath implements controlapi.ConfigStore.
+func (c *configuration) AddPath(ctx context.Context, name string, doc json.RawMessage) error {
+	return c.change(ctx, func(now *config.Document, e *config.Edits) error {
+		if _, ok := now.Paths[name]; ok {
+			return controlapi.ErrPathExists
+		}
+		tree, err := parseSection(config.SectionPath, doc, nil)
+		if err == nil {
+			e.ReplacePath(name, tree)
+		}
+		return err
+	})
+}
+
+// PatchPath implements controlapi.ConfigStore.
+func (c *configuration) PatchPath(ctx context.Context, name string, doc json.RawMessage) error {
+	return c.change(ctx, func(now *config.Document, e *config.Edits) error {
+		p, ok := now.Paths[name]
+		if !ok {
+			return controlapi.ErrPathNotFound
+		}
+		tree, err := parseSection(config.SectionPath, doc, &p)
+		if err == nil {
+			e.SetPath(name, tree)
+		}
+		return err
+	})
+}
+
+// ReplacePath implements controlapi.ConfigStore.
+func (c *configuration) ReplacePath(ctx context.Context, name string, doc json.RawMessage) error {
+	return c.change(ctx, func(now *config.Document, e *config.Edits) error {
+		var present any
+		if p, ok := now.Paths[name]; ok {
+			present = &p
+		}
+		tree, err := parseSection(config.SectionPath, doc, present)
+		if err == nil {
+			e.ReplacePath(name, tree)
+		}
+		return err
+	})
+}
+
+// DeletePath implements controlapi.ConfigStore.
+func (c *configuration) DeletePath(ctx context.Context, name string) error {
+	return c.change(ctx, func(now *config.Document, e *config.Edits) error {
+		if _, ok := now.Paths[name]; !ok {
+			return controlapi.ErrPathNotFound
+		}
+		e.RemovePath(name)
+		return nil
+	})
+}
+
+// Export implements controlapi.ConfigStore.
+func (c *configuration) Export(ctx context.Context) ([]byte, error) {
+	d, err := c.document(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.Export()
+}

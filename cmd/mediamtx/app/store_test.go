@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/org/mtx/controlapi"
+)
+
+// startStore starts a server and gives access to its configuration as the
+// Control API has it.
+func startStore(t *testing.T, text string) (*instance, *configuration) {
+	t.Helper()
+	var store *configuration
+	in := start(t, text, Options{store: func(c *configuration) { store = c }})
+	return in, store
+}
+
+func raw(s string) json.RawMessage { return json.RawMessage(s) }
+
+func TestStoreChanges(t *testing.T) {
+	t.Parallel()
+	in, c := startStore(t, localServer+noServers+"paths: {old: {}}\n")
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.AddPath(ctx, "cam", raw(`{"maxReaders": 3}`)))
+	if err := c.AddPath(ctx, "cam", raw(`{}`)); !errors.Is(err, controlapi.ErrPathExists) {
+		t.Error(err)
+	}
+	must(c.PatchPath(ctx, "cam", raw(`{"overridePublisher": false}`)))
+	doc, err := c.Path(ctx, "cam")
+	must(err)
+	if s := string(doc); !strings.Contains(s, `"maxReaders":3`) || !strings.Contains(s, `"overridePublisher":false`) {
+		t.Error(s)
+	}
+	must(c.ReplacePath(ctx, "cam", raw(`{}`)))
+	if doc, _ := c.Path(ctx, "cam"); !strings.Contains(string(doc), `"maxReaders":0`) {
+		t.Errorf("%s", doc)
+	}
+	must(c.DeletePath(ctx, "old"))
+	for _, err := range []error{c.DeletePath(ctx, "old"), c.PatchPath(ctx, "old", raw(`{}`))} {
+		if !errors.Is(err, controlapi.ErrPathNotFound) {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Path(ctx, "old"); !errors.Is(err, controlapi.ErrPathNotFound) {
+		t.Error(err)
+	}
+	must(c.PatchPathDefaults(ctx, raw(`{"maxReaders": 8}`)))
+	must(c.PatchGlobal(ctx, raw(`{"logLevel": "debug"}`)))
+	if n := len(in.router.Config().Paths); n != 1 || in.router.Config().Paths[0].MaxReaders != 8 {
+		t.Errorf("%+v", in.router.Config().Paths)
+	}
+	paths, err := c.Paths(ctx)
+	must(err)
+	if len(paths) != 1 {
+		t.Errorf("%s", paths)
+	}
+	y, err := c.Export(ctx)
+	must(err)
+	if !strings.Contains(string(y), "logLevel: debug") || !strings.Contains(string(y), "cam:") {
+		t.Errorf("%s", y)
+	}
+}
+
+// What cannot work is refused, and nothing has changed.
+func TestStoreRefuses(t *testing.T) {
+	t.Parallel()
+	in, c := startStore(t, localServer+noServers+"paths: {cam: {}}\n")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	before := in.router.Config()
+	addr := in.router.ProtocolAddrs("rtsp")[0].String()
+	for _, err := range []error{
+		c.PatchGlobal(t.Context(), raw(`{"rtspAddress": "zz"}`)),
+		c.PatchGlobal(t.Context(), raw(`{"rtspAddress": "`+taken.Addr().String()+`"}`)),
+		c.PatchGlobal(t.Context(), raw(`{"logLevel": "debug", "zz": 1}`)),
+		c.AddPath(t.Context(), "../x", raw(`{}`)),
+		c.AddPath(t.Context(), "~(", raw(`{}`)),
+		c.PatchPath(t.Context(), "cam", raw(`{"source": "zz://"}`)),
+		c.PatchPath(t.Context(), "cam", raw(`{"name": "other"}`)),
+	} {
+		if err == nil {
+			t.Error("no error")
+		}
+	}
+	if got := in.router.Config(); len(got.Paths) != len(before.Paths) || len(got.Protocols) != len(before.Protocols) {
+		t.Errorf("%+v", got)
+	}
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal("the old listener is gone: ", err)
+	}
+	conn.Close()
+}
+
+func TestStoreKeepsChanges(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "kept.yml")
+	text := localServer + noServers + "apiPersist: " + file + "\npaths: {old: {}}\n"
+	in, c := startStore(t, text)
+	if err := errors.Join(c.AddPath(t.Context(), "cam", raw(`{"maxReaders": 3}`)), c.DeletePath(t.Context(), "old")); err != nil {
+		t.Fatal(err)
+	}
+	in.stop()
+	in, _ = startStore(t, text)
+	if p := in.router.Config().Paths; len(p) != 1 || p[0].Name != "cam" || p[0].MaxReaders != 3 {
+		t.Errorf("%+v", p)
+	}
+	// a change of the file leaves them alone
+	writeFile(t, in.file, text+"logLevel: debug\n")
+	until(t, "reload", in.out, func() bool { return strings.Contains(in.out.String(), "nothing to change") })
+	if p := in.router.Config().Paths; len(p) != 1 {
+		t.Errorf("%+v", p)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(file)); len(entries) != 1 {
+		t.Errorf("files are left: %v", entries)
+	}
+	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o600 {
+		t.Error(st, err)
+	}
+}
+
+func TestReloadForgetsChanges(t *testing.T) {
+	t.Parallel()
+	in, c := startStore(t, localServer+noServers+"paths: {old: {}}\n")
+	if err := c.AddPath(t.Context(), "cam", raw(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, in.file, localServer+noServers+"paths: {old: {}, new: {}}\n")
+	until(t, "reload", in.out, func() bool { return len(in.router.Config().Paths) == 2 && in.router.Config().Paths[0].Name == "new" })
+}
+
+// Changes from everywhere at once neither block each other nor get lost.
+func TestStoreUnderLoad(t *testing.T) {
+	t.Parallel()
+	in, c := startStore(t, localServer+noServers)
+	var wg sync.WaitGroup
+	for _, name := range []string{"a", "b", "c", "d"} {
+		wg.Go(func() {
+			for range 25 {
+				if err := c.ReplacePath(context.Background(), name, raw(`{"maxReaders": 1}`)); err != nil {
+					t.Error(err)
+				}
+				if err := c.PatchPath(context.Background(), name, raw(`{"maxReaders": 2}`)); err != nil {
+					t.Error(err)
+				}
+				if _, err := c.Paths(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(in.router.Config().Paths); n != 4 {
+		t.Errorf("%d paths", n)
+	}
+}
