@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"router/hook":       {"router", "router/media"},
 	"router/routertest": {"router", "router/media"},
 
-	"protocol/httpserver": {},
+	"protocol/httpserver": {"protocol/internal/tlscert"}, // certificates are reloaded in one way
 	"protocol/bridge":     {"router/media"},
 	"protocol/internal":   {},
 	// clients that a source and a forwarder share; they cannot import each other
@@ -42,12 +42,15 @@ var mayImport = map[string][]string{
 	"protocol/internal/srtcore": {"protocol/internal/egress"},
 	"protocol":                  {"router", "router/media", "protocol/httpserver", "protocol/bridge/...", "protocol/internal/..."},
 	"source":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
+	"source/internal/pulltest":  {"router", "router/media", "router/routertest"}, // for tests
 	"record":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
 	"rpicam":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
 
-	"auth":       {"router"},
-	"playback":   {"router", "record", "protocol/httpserver"},
-	"controlapi": {"router", "record", "protocol/httpserver"},
+	"auth":               {"router"},
+	"playback":           {"router", "record", "protocol/httpserver"},
+	"controlapi":         {"router", "router/media", "router/hook", "record", "protocol/httpserver"},
+	"controlapi/metrics": {"router", "controlapi", "protocol/httpserver"},
+	"controlapi/pprof":   {"router", "controlapi", "protocol/httpserver"},
 
 	"cmd":      {"./..."},
 	"examples": {"./..."},
