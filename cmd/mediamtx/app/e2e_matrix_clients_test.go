@@ -195,8 +195,7 @@ func (in *instance) output(protocol, path string) []string {
 	return []string{"-f", "mpegts", strings.Replace(protocol, "udp+mpegts://", "udp://", 1) + "?pkt_size=1316"}
 }
 
-// input tells FFmpeg where to read. One thread decodes: with several, its VP9
-// decoder does not recover from a beginning without a key frame.
+// input tells FFmpeg where to read. One thread decodes: tests share the processors.
 func (in *instance) input(protocol, path string) []string {
 	input := []string{"-threads", "1"}
 	switch protocol {

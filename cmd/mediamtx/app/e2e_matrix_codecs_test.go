@@ -22,8 +22,7 @@ func TestMatrixCodecs(t *testing.T) {
 		{"MPEG-4 Video+MPEG-1/2 Audio", "-c:v mpeg4 -bf 2 -g 25 -sc_threshold 1000000000 -c:a libmp3lame -ar 48000", []string{"srt", "udp", "rtsp"}, []string{"rtsp", "srt"}, "mpegts"},
 		{"H264+Opus", "-c:v libx264 -preset ultrafast -bf 2 -b_strategy 0 -g 25 -sc_threshold 0 -c:a libopus -ar 48000", []string{"srt", "udp"}, []string{"rtsp", "srt", "hls"}, "fmp4"},
 		{"H264+MPEG-1/2 Audio", "-c:v libx264 -preset ultrafast -bf 2 -b_strategy 0 -g 25 -sc_threshold 0 -c:a libmp3lame -ar 44100", []string{"srt", "rtmp"}, []string{"rtsp", "rtmp", "srt"}, "mpegts"},
-		// by RTSP, FFmpeg decodes VP9 only from the beginning: see protocol/rtsp
-		{"VP9+Opus", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -b:v 400k -c:a libopus -ar 48000", []string{"rtsp"}, []string{"hls"}, "fmp4"},
+		{"VP9+Opus", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -b:v 400k -c:a libopus -ar 48000", []string{"rtsp"}, []string{"rtsp", "rtsp-udp", "hls"}, "fmp4"},
 	} {
 		t.Run(ca.codecs, func(t *testing.T) {
 			src := makeSource(t, "176x144", strings.Fields(ca.encode)...)

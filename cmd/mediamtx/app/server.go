@@ -8,9 +8,11 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/org/mtx"
 	"github.com/org/mtx/cmd/mediamtx/config"
+	"github.com/org/mtx/controlapi"
 	"github.com/org/mtx/router/hook"
 )
 
@@ -25,6 +27,8 @@ type server struct {
 	router   *mtx.Router
 	commands *hook.Runner
 	webhooks *hook.Webhooks
+	feed     *controlapi.Feed
+	started  time.Time
 	beside   beside
 }
 
@@ -57,6 +61,11 @@ func (s *server) build(doc *config.Document) (mtx.Config, error) {
 	if err != nil {
 		return c, err
 	}
+	for _, p := range c.Protocols {
+		if api, ok := p.(*controlapi.Server); ok {
+			api.Store, api.Feed, api.Version, api.Started = s.config, s.feed, Version(), s.started
+		}
+	}
 	for _, f := range s.Extend {
 		f(&c)
 	}
@@ -69,7 +78,7 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.config = c
+	s.config, s.feed, s.started = c, controlapi.NewFeed(), time.Now()
 	cfg, err := s.build(c.doc)
 	if err != nil {
 		return err
@@ -206,6 +215,7 @@ func (s *server) reload(ctx context.Context, log *slog.Logger, file string) {
 	e := hook.New(hook.ConfigRefused)
 	e.Error = err.Error()
 	s.webhooks.Emit(e)
+	s.feed.Emit(e)
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		log.Error("the changed configuration is not used", "error", line)
 	}

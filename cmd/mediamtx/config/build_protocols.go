@@ -2,8 +2,12 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/org/mtx/controlapi"
+	"github.com/org/mtx/controlapi/metrics"
+	"github.com/org/mtx/controlapi/pprof"
 	"github.com/org/mtx/protocol/hls"
 	"github.com/org/mtx/protocol/httpserver"
 	"github.com/org/mtx/protocol/rtmp"
@@ -27,7 +31,62 @@ func (d *Document) buildProtocols() []router.Protocol {
 	if d.SRT {
 		out = append(out, d.buildSRT())
 	}
+	return append(out, d.buildOperation()...)
+}
+
+// buildOperation returns the servers for operators.
+func (d *Document) buildOperation() []router.Protocol {
+	var out []router.Protocol
+	if d.API {
+		out = append(out, &controlapi.Server{
+			HTTP: d.listen(httpKeys{
+				d.APIAddress, d.APIEncryption, d.APIServerCert, d.APIServerKey, d.APIAllowOrigins, d.APITrustedProxies,
+			}),
+			Options: controlapi.Options{TrustedOrigins: named(d.APIAllowOrigins), QueryToken: d.AuthJWTInHTTPQuery},
+		})
+	}
+	if d.Metrics {
+		out = append(out, &metrics.Server{
+			HTTP: d.listen(httpKeys{
+				d.MetricsAddress, d.MetricsEncryption, d.MetricsServerCert, d.MetricsServerKey, d.MetricsAllowOrigins, d.MetricsTrustedProxies,
+			}),
+			QueryToken: d.AuthJWTInHTTPQuery,
+		})
+	}
+	if d.Pprof {
+		out = append(out, &pprof.Server{
+			HTTP: d.listen(httpKeys{
+				d.PprofAddress, d.PprofEncryption, d.PprofServerCert, d.PprofServerKey, d.PprofAllowOrigins, d.PprofTrustedProxies,
+			}),
+			QueryToken: d.AuthJWTInHTTPQuery,
+		})
+	}
 	return out
+}
+
+// httpKeys are the keys that every HTTP server has.
+type httpKeys struct {
+	address    string
+	encryption bool
+	cert, key  string
+	origins    []string
+	proxies    []IPNetwork
+}
+
+func (d *Document) listen(k httpKeys) httpserver.Listen {
+	l := httpserver.Listen{
+		Addr: k.address, AllowOrigins: origins(k.origins), TrustedProxies: prefixes(k.proxies),
+		ReadTimeout: time.Duration(d.ReadTimeout), WriteTimeout: time.Duration(d.WriteTimeout),
+	}
+	if k.encryption {
+		l.CertFile, l.KeyFile = k.cert, k.key
+	}
+	return l
+}
+
+// named returns the origins that are no patterns.
+func named(l []string) []string {
+	return slices.DeleteFunc(origins(l), func(o string) bool { return strings.Contains(o, "*") })
 }
 
 // buildRTSP returns one or both of the RTSP servers.
@@ -86,18 +145,10 @@ func (d *Document) buildRTMP() []router.Protocol {
 }
 
 func (d *Document) buildHLS() *hls.Server {
-	listen := httpserver.Listen{
-		Addr:           d.HLSAddress,
-		AllowOrigins:   origins(d.HLSAllowOrigins),
-		TrustedProxies: prefixes(d.HLSTrustedProxies),
-		ReadTimeout:    time.Duration(d.ReadTimeout),
-		WriteTimeout:   time.Duration(d.WriteTimeout),
-	}
-	if d.HLSEncryption {
-		listen.CertFile, listen.KeyFile = d.HLSServerCert, d.HLSServerKey
-	}
 	return &hls.Server{
-		HTTP:            listen,
+		HTTP: d.listen(httpKeys{
+			d.HLSAddress, d.HLSEncryption, d.HLSServerCert, d.HLSServerKey, d.HLSAllowOrigins, d.HLSTrustedProxies,
+		}),
 		AlwaysRemux:     d.HLSAlwaysRemux,
 		Variant:         hls.Variant(d.HLSVariant),
 		SegmentCount:    d.HLSSegmentCount,

@@ -254,7 +254,7 @@ func TestNotInForce(t *testing.T) {
 	}{
 		{"rtmp: no\nhls: no\nsrt: no\nlogLevel: debug", nil},
 		{"rtmpTrustedProxies: [10.0.0.0/8]\nhlsTrustedProxies: [10.0.0.0/8]\nhlsCDNSecret: x", []string{"rtmpTrustedProxies", "hlsCDNSecret"}},
-		{"webrtc: no\napi: yes", []string{"api", "webrtc"}},
+		{"webrtc: no\nplayback: yes", []string{"playback", "webrtc"}},
 		{"pathDefaults: {record: yes}\npaths: {a: , b: {record: yes}, c: {record: no}}", []string{"pathDefaults: record", `path "c": record`}},
 		{
 			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'whip://h/x', 'srt://h:1']}, b: {source: rpiCamera}, c: {source: 'srt://h:1'}}",

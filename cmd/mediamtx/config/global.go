@@ -40,32 +40,32 @@ type Global struct {
 	AuthHTTPCacheDuration  Duration     `json:"authHTTPCacheDuration" koanf:"authHTTPCacheDuration" check:"notNegative"`
 
 	// Control API.
-	API               bool        `json:"api" koanf:"api" later:"true"`
-	APIAddress        string      `json:"apiAddress" koanf:"apiAddress" check:"address" later:"true"`
-	APIEncryption     bool        `json:"apiEncryption" koanf:"apiEncryption" later:"true"`
-	APIServerKey      string      `json:"apiServerKey" koanf:"apiServerKey" later:"true"`
-	APIServerCert     string      `json:"apiServerCert" koanf:"apiServerCert" later:"true"`
-	APIAllowOrigins   []string    `json:"apiAllowOrigins" koanf:"apiAllowOrigins" later:"true"`
-	APITrustedProxies []IPNetwork `json:"apiTrustedProxies" koanf:"apiTrustedProxies" later:"true"`
-	APIPersist        string      `json:"apiPersist" koanf:"apiPersist" later:"true"`
+	API               bool        `json:"api" koanf:"api"`
+	APIAddress        string      `json:"apiAddress" koanf:"apiAddress" check:"address"`
+	APIEncryption     bool        `json:"apiEncryption" koanf:"apiEncryption"`
+	APIServerKey      string      `json:"apiServerKey" koanf:"apiServerKey"`
+	APIServerCert     string      `json:"apiServerCert" koanf:"apiServerCert"`
+	APIAllowOrigins   []string    `json:"apiAllowOrigins" koanf:"apiAllowOrigins"`
+	APITrustedProxies []IPNetwork `json:"apiTrustedProxies" koanf:"apiTrustedProxies"`
+	APIPersist        string      `json:"apiPersist" koanf:"apiPersist"`
 
 	// Metrics.
-	Metrics               bool        `json:"metrics" koanf:"metrics" later:"true"`
-	MetricsAddress        string      `json:"metricsAddress" koanf:"metricsAddress" check:"address" later:"true"`
-	MetricsEncryption     bool        `json:"metricsEncryption" koanf:"metricsEncryption" later:"true"`
-	MetricsServerKey      string      `json:"metricsServerKey" koanf:"metricsServerKey" later:"true"`
-	MetricsServerCert     string      `json:"metricsServerCert" koanf:"metricsServerCert" later:"true"`
-	MetricsAllowOrigins   []string    `json:"metricsAllowOrigins" koanf:"metricsAllowOrigins" later:"true"`
-	MetricsTrustedProxies []IPNetwork `json:"metricsTrustedProxies" koanf:"metricsTrustedProxies" later:"true"`
+	Metrics               bool        `json:"metrics" koanf:"metrics"`
+	MetricsAddress        string      `json:"metricsAddress" koanf:"metricsAddress" check:"address"`
+	MetricsEncryption     bool        `json:"metricsEncryption" koanf:"metricsEncryption"`
+	MetricsServerKey      string      `json:"metricsServerKey" koanf:"metricsServerKey"`
+	MetricsServerCert     string      `json:"metricsServerCert" koanf:"metricsServerCert"`
+	MetricsAllowOrigins   []string    `json:"metricsAllowOrigins" koanf:"metricsAllowOrigins"`
+	MetricsTrustedProxies []IPNetwork `json:"metricsTrustedProxies" koanf:"metricsTrustedProxies"`
 
 	// Profiler.
-	Pprof               bool        `json:"pprof" koanf:"pprof" later:"true"`
-	PprofAddress        string      `json:"pprofAddress" koanf:"pprofAddress" check:"address" later:"true"`
-	PprofEncryption     bool        `json:"pprofEncryption" koanf:"pprofEncryption" later:"true"`
-	PprofServerKey      string      `json:"pprofServerKey" koanf:"pprofServerKey" later:"true"`
-	PprofServerCert     string      `json:"pprofServerCert" koanf:"pprofServerCert" later:"true"`
-	PprofAllowOrigins   []string    `json:"pprofAllowOrigins" koanf:"pprofAllowOrigins" later:"true"`
-	PprofTrustedProxies []IPNetwork `json:"pprofTrustedProxies" koanf:"pprofTrustedProxies" later:"true"`
+	Pprof               bool        `json:"pprof" koanf:"pprof"`
+	PprofAddress        string      `json:"pprofAddress" koanf:"pprofAddress" check:"address"`
+	PprofEncryption     bool        `json:"pprofEncryption" koanf:"pprofEncryption"`
+	PprofServerKey      string      `json:"pprofServerKey" koanf:"pprofServerKey"`
+	PprofServerCert     string      `json:"pprofServerCert" koanf:"pprofServerCert"`
+	PprofAllowOrigins   []string    `json:"pprofAllowOrigins" koanf:"pprofAllowOrigins"`
+	PprofTrustedProxies []IPNetwork `json:"pprofTrustedProxies" koanf:"pprofTrustedProxies"`
 
 	// Playback server.
 	Playback               bool        `json:"playback" koanf:"playback" later:"true"`

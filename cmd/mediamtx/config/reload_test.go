@@ -17,7 +17,8 @@ const testSDP = `"v=0\no=- 0 0 IN IP4 0.0.0.0\ns=-\nt=0 0\nm=audio 0 RTP/AVP 0"`
 
 // reloadBase is a configuration in which everything that is in force is in use.
 func reloadBase() (global settings, paths map[string]settings) {
-	return settings{"rtspEncryption": "optional", "rtmpEncryption": "optional", "hlsEncryption": "yes"},
+	return settings{"rtspEncryption": "optional", "rtmpEncryption": "optional", "hlsEncryption": "yes",
+			"api": "yes", "apiEncryption": "yes", "metrics": "yes", "metricsEncryption": "yes", "pprof": "yes", "pprofEncryption": "yes"},
 		map[string]settings{
 			"idle":  {},
 			"relay": {"forward": "['rtsp://h/x', 'rtmp://h/x', 'srt://h:1']"},
@@ -102,7 +103,7 @@ func TestReloadDisturbs(t *testing.T) {
 	const (
 		rtsp    = "rtsp rtsps"
 		rtmp    = "rtmp rtmps"
-		servers = "hls rtmp rtmps rtsp rtsps srt"
+		servers = "api hls metrics pprof rtmp rtmps rtsp rtsps srt"
 	)
 	known := map[string]bool{}
 	covered := func(scope string, set settings) {
@@ -129,7 +130,7 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"udpReadBufferSize": "1000"}, "rtsp rtsps srt path/rtp path/rtsp path/srt path/ts"},
 
 		{settings{"authInternalUsers": "[{user: x, permissions: [{action: read}]}]"}, "auth"},
-		{settings{"authJWTInHTTPQuery": "no"}, "hls"},
+		{settings{"authJWTInHTTPQuery": "no"}, "api hls metrics pprof"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h"}, "auth"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPFingerprint": strings.Repeat("0", 64)}, "auth"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPExclude": "[{action: api}]"}, "auth"},
@@ -182,6 +183,31 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"hlsSegmentMaxSize": "1M"}, "hls"},
 		{settings{"hlsDirectory": "x"}, "hls"},
 		{settings{"hlsMuxerCloseAfter": "1s"}, "hls"},
+		{settings{"apiPersist": "x"}, "nothing"},
+
+		{settings{"api": "no"}, "-api"},
+		{settings{"apiAddress": ":1"}, "api"},
+		{settings{"apiEncryption": "no"}, "api"},
+		{settings{"apiServerKey": "x"}, "api"},
+		{settings{"apiServerCert": "x"}, "api"},
+		{settings{"apiAllowOrigins": "['https://x']"}, "api"},
+		{settings{"apiTrustedProxies": "[10.0.0.0/8]"}, "api"},
+
+		{settings{"metrics": "no"}, "-metrics"},
+		{settings{"metricsAddress": ":1"}, "metrics"},
+		{settings{"metricsEncryption": "no"}, "metrics"},
+		{settings{"metricsServerKey": "x"}, "metrics"},
+		{settings{"metricsServerCert": "x"}, "metrics"},
+		{settings{"metricsAllowOrigins": "['https://x']"}, "metrics"},
+		{settings{"metricsTrustedProxies": "[10.0.0.0/8]"}, "metrics"},
+
+		{settings{"pprof": "no"}, "-pprof"},
+		{settings{"pprofAddress": ":1"}, "pprof"},
+		{settings{"pprofEncryption": "no"}, "pprof"},
+		{settings{"pprofServerKey": "x"}, "pprof"},
+		{settings{"pprofServerCert": "x"}, "pprof"},
+		{settings{"pprofAllowOrigins": "['https://x']"}, "pprof"},
+		{settings{"pprofTrustedProxies": "[10.0.0.0/8]"}, "pprof"},
 
 		{settings{"srt": "no"}, "-srt"},
 		{settings{"srtAddress": ":1"}, "srt"},

@@ -24,9 +24,16 @@ func (v *validator) plugins() {
 	v.certificate("rtsp", d.RTSP && d.RTSPEncryption != "no", d.RTSPServerKey, d.RTSPServerCert)
 	v.certificate("rtmp", d.RTMP && d.RTMPEncryption != "no", d.RTMPServerKey, d.RTMPServerCert)
 	v.certificate("hls", d.HLS && d.HLSEncryption, d.HLSServerKey, d.HLSServerCert)
+	v.certificate("api", d.API && d.APIEncryption, d.APIServerKey, d.APIServerCert)
+	v.certificate("metrics", d.Metrics && d.MetricsEncryption, d.MetricsServerKey, d.MetricsServerCert)
+	v.certificate("pprof", d.Pprof && d.PprofEncryption, d.PprofServerKey, d.PprofServerCert)
 	if d.HLS {
 		v.hls()
 	}
+	v.allowOrigins("hlsAllowOrigins", d.HLSAllowOrigins)
+	v.allowOrigins("apiAllowOrigins", d.APIAllowOrigins)
+	v.allowOrigins("metricsAllowOrigins", d.MetricsAllowOrigins)
+	v.allowOrigins("pprofAllowOrigins", d.PprofAllowOrigins)
 	for _, name := range d.pathNames() {
 		p := d.Paths[name]
 		v.source(keyPath{"paths", name}, &p)
@@ -61,10 +68,13 @@ func (v *validator) hls() {
 	check("hlsSegmentDuration", d.HLSSegmentDuration.String())
 	s.PartDuration = time.Duration(d.HLSPartDuration)
 	check("hlsPartDuration", d.HLSPartDuration.String())
-	for i, o := range d.HLSAllowOrigins {
-		l := httpserver.Listen{Addr: d.HLSAddress, AllowOrigins: origins([]string{o})}
+}
+
+func (v *validator) allowOrigins(key string, list []string) {
+	for i, o := range list {
+		l := httpserver.Listen{Addr: ":0", AllowOrigins: origins([]string{o})}
 		if err := l.Validate(); err != nil {
-			v.bad(keyPath{"hlsAllowOrigins", strconv.Itoa(i)}, nil, o, reason(err))
+			v.bad(keyPath{key, strconv.Itoa(i)}, nil, o, reason(err))
 		}
 	}
 }
