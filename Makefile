@@ -24,7 +24,7 @@ e2e_files = $$(grep -rlE '^//go:build .*\be2e\b' --include='*_test.go' .)
 dirs_of   = xargs -n 1 dirname | sort -u
 
 # Folders whose benchmarks are loads in real time, with a length of their own.
-load_dirs = ./protocol/hls ./protocol/rtmp ./protocol/srt
+load_dirs = ./protocol/hls ./protocol/rtmp ./protocol/srt ./protocol/internal/rtcegress
 
 .PHONY: help
 help: ## list the targets
@@ -76,7 +76,7 @@ bench: ## micro-benchmarks, then load tests beside plain use of the same librari
 	$(GO) test -run '^$$' -bench . -benchmem $$(grep -rlE '^func Benchmark' --include='*_test.go' . | $(dirs_of) | \
 		grep -vxE '$(subst $() ,|,$(strip $(load_dirs)))')
 	$(GO) test -p 1 -run '^$$' -bench . -benchtime 1x ./protocol/hls
-	$(GO) test -p 1 -run '^$$' -bench . -benchtime 300x ./protocol/rtmp ./protocol/srt
+	$(GO) test -p 1 -run '^$$' -bench . -benchtime 300x ./protocol/rtmp ./protocol/srt ./protocol/internal/rtcegress
 	$(GO) run ./cmd/mediamtx/bench $(BENCHFLAGS)
 
 .PHONY: lint

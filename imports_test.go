@@ -67,7 +67,7 @@ var calls = []struct {
 	{"os", []string{"Exit"}, []string{"cmd", "examples"}, "ends the host program"},
 	{"log", []string{"Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"}, []string{"cmd", "examples"}, "ends the host program"},
 	{"os/signal", []string{"Notify", "NotifyContext", "Ignore", "Reset"}, []string{"cmd", "examples"}, "signals belong to the host program"},
-	{"os", []string{"Getenv", "LookupEnv", "ExpandEnv"}, []string{"cmd"}, "reads what the caller did not give"},
+	{"os", []string{"Getenv", "LookupEnv", "ExpandEnv"}, []string{"cmd", "protocol/internal/e2e"}, "reads what the caller did not give"},
 	{"log/slog", []string{"Default", "SetDefault", "Info", "Warn", "Error", "Debug"}, []string{"cmd", "examples"}, "the logger is given"},
 }
 

@@ -102,9 +102,9 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		since:  time.Now(),
 	}
 	if ask := o.RequestKeyFrame; ask != nil {
-		pub.stream.keys.ask = func() {
+		pub.stream.keys.init(tracks, func() {
 			_ = protect(p.log, func() error { ask(); return nil }) // which logs a panic
-		}
+		})
 	}
 	if g != nil {
 		pub.limit = g.enforce(o.Peer, pub.stream, func(reason error) { p.unpublish(pub, reason) })

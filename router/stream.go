@@ -111,8 +111,14 @@ func (s *Stream) write(track int, u *media.Unit) (failed *PanicError) {
 		u.RandomAccess = key
 		s.setCodecLocked(track, codec)
 		s.middle[track] = false
+		if key {
+			s.keys.came(track)
+		}
 		s.deliver(track, u, true)
 		return nil
+	}
+	if u.RandomAccess {
+		s.keys.came(track)
 	}
 	s.deliver(track, u, false)
 	if !s.middle[track] {

@@ -22,6 +22,9 @@ const (
 	// retryPause is the pause before a request is repeated that failed.
 	retryPause = 300 * time.Millisecond
 
+	// patience is how often ReadTimeout fits into the time of a whole answer.
+	patience = 12
+
 	// startSegments is how many segments a playlist must have at the beginning.
 	startSegments = 3
 )
@@ -126,7 +129,8 @@ func (g *guard) fetch(req *http.Request) (*http.Response, error) {
 		cancel(fmt.Errorf("the server was silent for %v", g.ReadTimeout))
 	})
 	defer silent.Stop()
-	slow := time.AfterFunc(maxDuration, func() { cancel(fmt.Errorf("the answer does not end after %v", maxDuration)) })
+	limit := min(maxDuration, patience*g.ReadTimeout)
+	slow := time.AfterFunc(limit, func() { cancel(fmt.Errorf("the answer does not end after %v", limit)) })
 	defer slow.Stop()
 	res, err := g.next.RoundTrip(req.WithContext(ctx))
 	if err != nil {
@@ -233,11 +237,11 @@ func (g *guard) schedule(req *http.Request, pl *playlist.Media, waited time.Dura
 		return 0, nil
 	}
 	g.mu.Unlock()
-	patience := max(3*time.Duration(pl.TargetDuration)*time.Second, g.ReadTimeout)
+	wait := max(3*time.Duration(pl.TargetDuration)*time.Second, g.ReadTimeout)
 	if again {
-		return g.later(waited, patience, "the playlist does not change")
+		return g.later(waited, wait, "the playlist does not change")
 	}
-	return g.later(waited, startSegments*patience, "the playlist does not get enough segments")
+	return g.later(waited, startSegments*wait, "the playlist does not get enough segments")
 }
 
 func (g *guard) later(waited, patience time.Duration, problem string) (time.Duration, error) {

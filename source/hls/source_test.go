@@ -138,6 +138,13 @@ func TestBadServers(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}
+	drip := func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = w.Write([]byte{0})
+			w.(http.Flusher).Flush()
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
 	multi := func(variants, renditions int) string {
 		out := "#EXTM3U\n#EXT-X-VERSION:7\n"
 		for range renditions {
@@ -157,6 +164,9 @@ func TestBadServers(t *testing.T) {
 		"endless":       {map[string]http.HandlerFunc{"i": endless("#EXTM3U\n")}, "larger than 1048576 bytes"},
 		"endless start": {map[string]http.HandlerFunc{"i": endless("#EXTM3U\n" + abc)}, "larger than 1048576 bytes"},
 		"silent":        {map[string]http.HandlerFunc{"i": silent}, "silent for"},
+		"drip": {
+			map[string]http.HandlerFunc{"i": text(head + withMap + abc), "init.mp4": text(initFile(t, opus)), "a.mp4": drip}, "does not end after",
+		},
 		"redirect loop": {map[string]http.HandlerFunc{"i": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/i", http.StatusFound) }}, "redirects"},
 		"duration":      {map[string]http.HandlerFunc{"i": text(head + "#EXTINF:100000000,\na.mp4\n")}, "at most 2m0s is accepted"},
 		"target": {
@@ -190,7 +200,11 @@ func TestBadServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url := strings.Replace(fake(t, c.files), "http://", "http://user:SECRET@", 1) + "/i?token=SECRET"
-			_, log := pull(t, srchls.Source{URL: url, ReadTimeout: 500 * time.Millisecond, MaxSegmentSize: 5000000})
+			timeout := 500 * time.Millisecond
+			if name == "drip" { // that is for each byte
+				timeout = 200 * time.Millisecond
+			}
+			_, log := pull(t, srchls.Source{URL: url, ReadTimeout: timeout, MaxSegmentSize: 5000000})
 			eventually(t, "two tries", func() bool { return strings.Count(log.String(), "will restart") >= 2 })
 			line := ""
 			for l := range strings.Lines(log.String()) {

@@ -20,5 +20,5 @@ func Example() {
 
 func ExampleSource_Validate() {
 	fmt.Println(mpegts.Source{URL: "udp+mpegts://238.0.0.1:port"}.Validate())
-	// Output: URL "udp+mpegts://238.0.0.1:port": invalid port ":port" after host
+	// Output: the URL is invalid: it must be udp+mpegts://HOST:PORT or unix+mpegts:///PATH
 }

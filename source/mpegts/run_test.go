@@ -13,6 +13,7 @@ import (
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/media"
 	"github.com/org/mtx/router/routertest"
+	"github.com/org/mtx/source/internal/pulltest"
 )
 
 // Streams of ffmpeg, with frames counted: none is lost and time goes by as it
@@ -28,11 +29,11 @@ func TestFFmpeg(t *testing.T) {
 		t.Run(ca.name, func(t *testing.T) {
 			t.Parallel()
 			port := freePort(t)
-			r, _ := pull(t, Source{URL: udpURL(port), UDPReadBufferSize: 1 << 17})
-			send(t, testSources+ca.codecs+fmt.Sprintf(" -f mpegts udp://127.0.0.1:%d?pkt_size=1316", port))
-			got := read(t, r, 40)
-			if names(got.tracks) != ca.want {
-				t.Fatalf("tracks %s, want %s", names(got.tracks), ca.want)
+			r, _ := pulltest.Run(t, Source{URL: udpURL(port), UDPReadBufferSize: 1 << 17})
+			pulltest.Send(t, testSources+ca.codecs+fmt.Sprintf(" -f mpegts udp://127.0.0.1:%d?pkt_size=1316", port))
+			got := pulltest.Read(t, r, 40)
+			if got.Names() != ca.want {
+				t.Fatalf("tracks %s, want %s", got.Names(), ca.want)
 			}
 			checkTime(t, got, 40)
 			if p, _ := r.Path("cam"); p.Info().InErrors != 0 {
@@ -44,26 +45,26 @@ func TestFFmpeg(t *testing.T) {
 
 // checkTime checks that n frames of 25 a second have no gap, and that audio goes
 // along.
-func checkTime(t *testing.T, got received, n int) {
+func checkTime(t *testing.T, got pulltest.Received, n int) {
 	t.Helper()
 	seen := map[int64]bool{}
-	first, last := got.units[0][0].PTS, got.units[0][0].PTS
-	for _, u := range got.units[0] {
+	first, last := got.Units[0][0].PTS, got.Units[0][0].PTS
+	for _, u := range got.Units[0] {
 		first, last = min(first, u.PTS), max(last, u.PTS)
 		seen[(u.PTS+1800)/3600] = true
 	}
 	if len(seen) != n || last-first > int64(n+3)*3600 {
 		t.Errorf("%d frames from %d to %d, want %d", len(seen), first, last, n)
 	}
-	if !got.units[0][0].RandomAccess {
+	if !got.Units[0][0].RandomAccess {
 		t.Error("the first frame is no key frame")
 	}
-	if len(got.units) < 2 {
+	if len(got.Units) < 2 {
 		return
 	}
-	rate := got.tracks[1].Codec.ClockRate()
+	rate := got.Tracks[1].Codec.ClockRate()
 	prev := int64(-1 << 62)
-	for _, u := range got.units[1] {
+	for _, u := range got.Units[1] {
 		if u.PTS <= prev {
 			t.Errorf("audio goes back from %d to %d", prev, u.PTS)
 		}
@@ -102,14 +103,14 @@ func TestTransports(t *testing.T) {
 				port := freePort(t)
 				url, addr = fmt.Sprintf(ca.url, port), fmt.Sprintf("127.0.0.1:%d", port)
 			} else {
-				addr = socketPath(t)
+				addr = pulltest.SocketPath(t)
 				url = fmt.Sprintf(ca.url, addr)
 			}
-			r, _ := pull(t, Source{URL: url})
+			r, _ := pulltest.Run(t, Source{URL: url})
 			feeder(t, ca.dial, addr, ca.pieces)
-			got := read(t, r, 20)
-			if names(got.tracks) != "H264,MPEG-4 Audio" {
-				t.Errorf("tracks %s", names(got.tracks))
+			got := pulltest.Read(t, r, 20)
+			if got.Names() != "H264,MPEG-4 Audio" {
+				t.Errorf("tracks %s", got.Names())
 			}
 			_ = r.Close()
 			if ca.dial != "udp" {
@@ -145,36 +146,36 @@ func inRTP(pieces [][]byte) [][]byte {
 func TestMulticast(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	r, _ := pull(t, Source{URL: fmt.Sprintf("udp+mpegts://239.77.3.1:%d?source=127.0.0.1&interface=127.0.0.1", port)})
-	send(t, testSources+"-c:v libx264 -preset ultrafast -tune zerolatency -g 10 -c:a aac "+
+	r, _ := pulltest.Run(t, Source{URL: fmt.Sprintf("udp+mpegts://239.77.3.1:%d?source=127.0.0.1&interface=127.0.0.1", port)})
+	pulltest.Send(t, testSources+"-c:v libx264 -preset ultrafast -tune zerolatency -g 10 -c:a aac "+
 		fmt.Sprintf("-f mpegts udp://239.77.3.1:%d?pkt_size=1316&localaddr=127.0.0.1", port))
-	checkTime(t, read(t, r, 20), 20)
+	checkTime(t, pulltest.Read(t, r, 20), 20)
 }
 
 func TestUnixFFmpeg(t *testing.T) {
 	t.Parallel()
-	path := socketPath(t)
-	r, l := pull(t, Source{URL: "unix+mpegts://" + path})
+	path := pulltest.SocketPath(t)
+	r, l := pulltest.Run(t, Source{URL: "unix+mpegts://" + path})
 	routertest.Eventually(t, "the socket is there", func() bool { _, err := os.Lstat(path); return err == nil })
-	send(t, testSources+"-t 2 -c:v libx264 -preset ultrafast -tune zerolatency -g 10 -c:a aac -f mpegts unix:"+path)
-	checkTime(t, read(t, r, 40), 40)
+	pulltest.Send(t, testSources+"-t 2 -c:v libx264 -preset ultrafast -tune zerolatency -g 10 -c:a aac -f mpegts unix:"+path)
+	checkTime(t, pulltest.Read(t, r, 40), 40)
 	routertest.Eventually(t, "the end is noticed", func() bool {
 		return strings.Contains(l.String(), "the sender closed the connection")
 	})
 	feeder(t, "unix", path, cut(encode(t, h264AAC), 5000)) // the router starts it again
-	read(t, r, 5)
+	pulltest.Read(t, r, 5)
 }
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	r, l := pull(t, Source{URL: udpURL(port), ReadTimeout: 300 * time.Millisecond})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port), ReadTimeout: 300 * time.Millisecond})
 	routertest.Eventually(t, "the source gives up", func() bool { return strings.Contains(l.String(), "nothing arrived for 300ms") })
 	pieces := cut(encode(t, h264AAC), 1316)
 	for range 2 { // senders come and go
 		t.Run("sender", func(t *testing.T) {
 			feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), pieces)
-			read(t, r, 5)
+			pulltest.Read(t, r, 5)
 		})
 		routertest.Eventually(t, "the stream is over", func() bool { p, ok := r.Path("cam"); return ok && p.Stream() == nil })
 	}
@@ -184,7 +185,7 @@ func TestTimeout(t *testing.T) {
 func TestSourceFilter(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	_, l := pull(t, Source{URL: fmt.Sprintf("udp://127.0.0.1:%d?source=127.0.0.77", port), ReadTimeout: 300 * time.Millisecond})
+	_, l := pulltest.Run(t, Source{URL: fmt.Sprintf("udp://127.0.0.1:%d?source=127.0.0.77", port), ReadTimeout: 300 * time.Millisecond})
 	feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), cut(encode(t, h264AAC), 1316))
 	routertest.Eventually(t, "the source gives up", func() bool { return strings.Contains(l.String(), "nothing arrived") })
 	if strings.Contains(l.String(), "stream is available") {
@@ -203,7 +204,7 @@ func TestProgramChange(t *testing.T) {
 	defer func() { _ = c.Close() }()
 	one := cut(encode(t, h264AAC), 1316)
 	two := cut(encode(t, "-t 2 -c:v mpeg2video -g 10 -c:a mp2"), 1316)
-	r, l := pull(t, Source{URL: udpURL(port)})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port)})
 	for _, ca := range []struct {
 		pieces [][]byte
 		want   string
@@ -213,7 +214,7 @@ func TestProgramChange(t *testing.T) {
 			_, _ = c.Write(ca.pieces[i%len(ca.pieces)])
 			i++
 			p, ok := r.Path("cam")
-			return ok && p.Stream() != nil && names(p.Stream().Tracks()) == ca.want
+			return ok && p.Stream() != nil && pulltest.Names(p.Stream().Tracks()) == ca.want
 		})
 	}
 	if !strings.Contains(l.String(), "have changed") {
@@ -228,11 +229,11 @@ func TestTimeJump(t *testing.T) {
 	long := strings.Replace(h264AAC, "-t 2", "-t 6", 1)
 	early, late := encode(t, long), encode(t, long+" -output_ts_offset 5000")
 	pieces := append(append(cut(late, 1316), cut(early, 1316)...), cut(late, 1316)...)
-	r, _ := pull(t, Source{URL: udpURL(port)})
+	r, _ := pulltest.Run(t, Source{URL: udpURL(port)})
 	feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), pieces)
-	got := read(t, r, 600) // more than all of it
-	for track, units := range got.units {
-		rate := got.tracks[track].Codec.ClockRate()
+	got := pulltest.Read(t, r, 600) // more than all of it
+	for track, units := range got.Units {
+		rate := got.Tracks[track].Codec.ClockRate()
 		for i, u := range units[1:] {
 			if d := media.Duration(u.PTS-units[i].PTS, rate); d > 3*time.Second || d < -3*time.Second {
 				t.Fatalf("track %d: unit %d is %v after the one before", track, i+1, d)
@@ -297,11 +298,11 @@ func TestDamage(t *testing.T) {
 				bad = append(bad, ca.damage(i, p)...)
 			}
 			port := freePort(t)
-			r, l := pull(t, Source{URL: udpURL(port)})
+			r, l := pulltest.Run(t, Source{URL: udpURL(port)})
 			feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), bad)
-			got := read(t, r, 50)
-			if names(got.tracks) != "H264,MPEG-4 Audio" {
-				t.Errorf("tracks %s", names(got.tracks))
+			got := pulltest.Read(t, r, 50)
+			if got.Names() != "H264,MPEG-4 Audio" {
+				t.Errorf("tracks %s", got.Names())
 			}
 			p, _ := r.Path("cam")
 			if n := p.Info().InErrors; n == 0 && ca.name != "wrong clock" {
@@ -323,7 +324,7 @@ func TestGarbage(t *testing.T) {
 	for i := range garbage {
 		garbage[i] = bytes.Repeat([]byte{byte(i), 0x47, byte(i * 7)}, i*i)
 	}
-	r, l := pull(t, Source{URL: udpURL(port)})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port)})
 	feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), garbage)
 	routertest.Eventually(t, "a warning", func() bool { return strings.Contains(l.String(), "data are lost or invalid") })
 	_ = r.Close()
@@ -384,7 +385,7 @@ func TestConformance(t *testing.T) {
 			func(t testing.TB) { feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), stream) })
 	})
 	t.Run("unix", func(t *testing.T) {
-		path := socketPath(t)
+		path := pulltest.SocketPath(t)
 		routertest.TestSource(t, func() router.Source { return Source{URL: "unix+mpegts://" + path} },
 			func(t testing.TB) { feeder(t, "unix", path, stream) })
 	})

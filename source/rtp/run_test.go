@@ -16,6 +16,7 @@ import (
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/media"
 	"github.com/org/mtx/router/routertest"
+	"github.com/org/mtx/source/internal/pulltest"
 )
 
 const h264 = "-c:v libx264 -preset ultrafast -tune zerolatency -g 10"
@@ -65,13 +66,13 @@ func TestFFmpeg(t *testing.T) {
 			t.Parallel()
 			sdp := ffmpegSDP(t, ca.args)
 			port := freePort(t)
-			r, _ := pull(t, Source{URL: udpURL(port), SDP: sdp, UDPReadBufferSize: 1 << 17})
-			send(t, ca.args+" -f rtp "+fmt.Sprintf(ca.url, port))
-			got := read(t, r, 40)
-			if names(got.tracks) != ca.want {
-				t.Fatalf("tracks %s, want %s", names(got.tracks), ca.want)
+			r, _ := pulltest.Run(t, Source{URL: udpURL(port), SDP: sdp, UDPReadBufferSize: 1 << 17})
+			pulltest.Send(t, ca.args+" -f rtp "+fmt.Sprintf(ca.url, port))
+			got := pulltest.Read(t, r, 40)
+			if got.Names() != ca.want {
+				t.Fatalf("tracks %s, want %s", got.Names(), ca.want)
 			}
-			checkFrames(t, got.units[0], 40)
+			checkFrames(t, got.Units[0], 40)
 			if p, _ := r.Path("cam"); p.Info().InErrors != 0 {
 				t.Errorf("%d faults", p.Info().InErrors)
 			}
@@ -82,11 +83,11 @@ func TestFFmpeg(t *testing.T) {
 func TestUnixFFmpeg(t *testing.T) {
 	t.Parallel()
 	const video = "-f lavfi -i testsrc2=size=320x240:rate=25 -pix_fmt yuv420p " + h264
-	path := socketPath(t)
-	r, l := pull(t, Source{URL: "unix+rtp://" + path, SDP: ffmpegSDP(t, video)})
+	path := pulltest.SocketPath(t)
+	r, l := pulltest.Run(t, Source{URL: "unix+rtp://" + path, SDP: ffmpegSDP(t, video)})
 	routertest.Eventually(t, "the socket is there", func() bool { _, err := os.Lstat(path); return err == nil })
-	send(t, video+" -t 2 -packetsize 1200 -f rtp unix:"+path)
-	checkFrames(t, read(t, r, 40).units[0], 40)
+	pulltest.Send(t, video+" -t 2 -packetsize 1200 -f rtp unix:"+path)
+	checkFrames(t, pulltest.Read(t, r, 40).Units[0], 40)
 	routertest.Eventually(t, "the end is noticed", func() bool {
 		return strings.Contains(l.String(), "the sender closed the connection")
 	})
@@ -99,11 +100,11 @@ func TestMulticast(t *testing.T) {
 	t.Parallel()
 	const video = "-f lavfi -i testsrc2=size=320x240:rate=25 -pix_fmt yuv420p " + h264
 	port := freePort(t)
-	r, _ := pull(t, Source{
+	r, _ := pulltest.Run(t, Source{
 		URL: fmt.Sprintf("udp+rtp://239.77.4.1:%d?source=127.0.0.1&interface=127.0.0.1", port), SDP: ffmpegSDP(t, video),
 	})
-	send(t, video+fmt.Sprintf(" -f rtp rtp://239.77.4.1:%d?localaddr=127.0.0.1", port))
-	checkFrames(t, read(t, r, 20).units[0], 20)
+	pulltest.Send(t, video+fmt.Sprintf(" -f rtp rtp://239.77.4.1:%d?localaddr=127.0.0.1", port))
+	checkFrames(t, pulltest.Read(t, r, 20).Units[0], 20)
 }
 
 func TestTransports(t *testing.T) {
@@ -135,12 +136,12 @@ func TestTransports(t *testing.T) {
 				port := freePort(t)
 				url, addr = fmt.Sprintf(ca.url, port), fmt.Sprintf("127.0.0.1:%d", port)
 			} else {
-				addr = socketPath(t)
+				addr = pulltest.SocketPath(t)
 				url = fmt.Sprintf(ca.url, addr)
 			}
-			r, _ := pull(t, Source{URL: url, SDP: videoSDP})
+			r, _ := pulltest.Run(t, Source{URL: url, SDP: videoSDP})
 			feeder(t, ca.dial, addr, ca.write)
-			for i, u := range read(t, r, 20).units[0] {
+			for i, u := range pulltest.Read(t, r, 20).Units[0] {
 				if !isKeyFrame(u) {
 					t.Fatalf("unit %d: %x", i, u.Payload)
 				}
@@ -156,7 +157,7 @@ func TestTransports(t *testing.T) {
 func TestPayloadTypes(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	r, l := pull(t, Source{URL: udpURL(port), SDP: bothSDP})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port), SDP: bothSDP})
 	feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), func(c net.Conn, n int) {
 		for _, i := range []int{0, 2, 1, 1} {
 			p := packet(1, 3*n+i)
@@ -172,12 +173,12 @@ func TestPayloadTypes(t *testing.T) {
 		}))
 		_, _ = c.Write(marshal(&rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 98}, Payload: []byte{1}}))
 	})
-	got := read(t, r, 50)
-	if names(got.tracks) != "H264,Opus" || len(got.units[1]) < 40 {
-		t.Errorf("tracks %s, %d units of audio", names(got.tracks), len(got.units[1]))
+	got := pulltest.Read(t, r, 50)
+	if got.Names() != "H264,Opus" || len(got.Units[1]) < 40 {
+		t.Errorf("tracks %s, %d units of audio", got.Names(), len(got.Units[1]))
 	}
-	for i, u := range got.units[0] {
-		if !isKeyFrame(u) || i > 0 && u.PTS != got.units[0][i-1].PTS+3600 {
+	for i, u := range got.Units[0] {
+		if !isKeyFrame(u) || i > 0 && u.PTS != got.Units[0][i-1].PTS+3600 {
 			t.Fatalf("unit %d: %d %x", i, u.PTS, u.Payload)
 		}
 	}
@@ -196,7 +197,7 @@ func TestSenderReports(t *testing.T) {
 			port := freePort(t)
 			past := time.Date(2010, 1, 2, 3, 4, 5, 0, time.UTC)
 			ntp := uint64(past.Unix()+2208988800) << 32
-			r, _ := pull(t, Source{URL: udpURL(port), SDP: bothSDP}, func(c *router.PathConfig) { c.UseAbsoluteTimestamp = true })
+			r, _ := pulltest.Run(t, Source{URL: udpURL(port), SDP: bothSDP}, func(c *router.PathConfig) { c.UseAbsoluteTimestamp = true })
 			reports, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port+next))
 			if err != nil {
 				t.Fatal(err)
@@ -217,11 +218,11 @@ func TestSenderReports(t *testing.T) {
 				}
 			})
 			routertest.Eventually(t, "tracks are aligned", func() bool {
-				got := read(t, r, 5)
-				if len(got.units[1]) == 0 {
+				got := pulltest.Read(t, r, 5)
+				if len(got.Units[1]) == 0 {
 					return false
 				}
-				v, a := got.units[0][4], got.units[1][len(got.units[1])-1]
+				v, a := got.Units[0][4], got.Units[1][len(got.Units[1])-1]
 				behind := media.Duration(v.PTS, 90000) - media.Duration(a.PTS, 48000)
 				return v.NTP.UTC().Year() == 2010 && behind > 900*time.Millisecond && behind < 1100*time.Millisecond
 			})
@@ -234,7 +235,7 @@ func TestSenderReports(t *testing.T) {
 func TestSenders(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	r, l := pull(t, Source{URL: udpURL(port), SDP: videoSDP})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port), SDP: videoSDP})
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	t.Run("two", func(t *testing.T) {
 		feeder(t, "udp", addr, func(c net.Conn, n int) {
@@ -245,7 +246,7 @@ func TestSenders(t *testing.T) {
 				_, _ = c.Write(marshal(p))
 			}
 		})
-		for _, u := range read(t, r, 50).units[0] {
+		for _, u := range pulltest.Read(t, r, 50).Units[0] {
 			if !isKeyFrame(u) {
 				t.Fatalf("%x", u.Payload)
 			}
@@ -258,7 +259,7 @@ func TestSenders(t *testing.T) {
 				_, _ = c.Write(marshal(packet(3, 3*n+i+40000-40000%3)))
 			}
 		})
-		read(t, r, 50)
+		pulltest.Read(t, r, 50)
 		if s.Err() != nil {
 			t.Errorf("the stream ended: %v", s.Err())
 		}
@@ -273,12 +274,12 @@ func TestTimeout(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	r, l := pull(t, Source{URL: udpURL(port), SDP: videoSDP, ReadTimeout: 300 * time.Millisecond})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port), SDP: videoSDP, ReadTimeout: 300 * time.Millisecond})
 	routertest.Eventually(t, "the source gives up", func() bool { return strings.Contains(l.String(), "nothing arrived for 300ms") })
 	for range 2 { // senders come and go
 		t.Run("sender", func(t *testing.T) {
 			feeder(t, "udp", addr, keyFrame)
-			read(t, r, 5)
+			pulltest.Read(t, r, 5)
 		})
 		routertest.Eventually(t, "the stream is over", func() bool { p, ok := r.Path("cam"); return ok && p.Stream() == nil })
 	}
@@ -291,7 +292,7 @@ func TestTimeout(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	r, l := pull(t, Source{URL: udpURL(port), SDP: bothSDP})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port), SDP: bothSDP})
 	feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), func(c net.Conn, n int) {
 		b := make([]byte, n%200)
 		for i := range b {
@@ -303,7 +304,7 @@ func TestGarbage(t *testing.T) {
 		_, _ = c.Write(b)
 		keyFrame(c, n)
 	})
-	for _, u := range read(t, r, 300).units[0] {
+	for _, u := range pulltest.Read(t, r, 300).Units[0] {
 		if len(u.Payload) == 0 {
 			t.Error("an empty unit")
 		}
@@ -324,9 +325,9 @@ func TestPortTaken(t *testing.T) {
 			continue
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		r, l := pull(t, Source{URL: udpURL(port), SDP: videoSDP})
+		r, l := pulltest.Run(t, Source{URL: udpURL(port), SDP: videoSDP})
 		feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), keyFrame)
-		read(t, r, 5)
+		pulltest.Read(t, r, 5)
 		if !strings.Contains(l.String(), "RTCP on its own port cannot be received") {
 			t.Error("no warning")
 		}
@@ -342,7 +343,7 @@ func TestConformance(t *testing.T) {
 			func(t testing.TB) { feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), keyFrame) })
 	})
 	t.Run("unix", func(t *testing.T) {
-		path := socketPath(t)
+		path := pulltest.SocketPath(t)
 		routertest.TestSource(t, func() router.Source { return Source{URL: "unix+rtp://" + path, SDP: bothSDP} },
 			func(t testing.TB) { feeder(t, "unix", path, keyFrame) })
 	})

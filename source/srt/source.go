@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/org/mtx/protocol/bridge/datagram"
 	"github.com/org/mtx/protocol/bridge/mpegtsbridge"
 	"github.com/org/mtx/protocol/bridge/srtclient"
 	"github.com/org/mtx/router"
@@ -54,9 +55,9 @@ func (s Source) Run(ctx context.Context, run *router.SourceRun) error {
 	if s.ReadTimeout <= 0 {
 		s.ReadTimeout = 10 * time.Second
 	}
-	p := &pull{ctx: ctx, run: run, failed: make(chan error, 1), faults: faults{log: run.Log}}
-	defer p.faults.flush()
-	p.demuxer = mpegtsbridge.NewDemuxer(mpegtsbridge.DemuxerOptions{Tracks: p.publish, Damaged: p.faults.add})
+	p := &pull{ctx: ctx, run: run, failed: make(chan error, 1), faults: datagram.NewFaults(run.Log)}
+	defer p.faults.Flush()
+	p.demuxer = mpegtsbridge.NewDemuxer(mpegtsbridge.DemuxerOptions{Tracks: p.publish, Damaged: p.faults.Invalid})
 	c, err := srtclient.New(srtclient.Options{
 		URL: run.Expand(s.URL), ReadTimeout: s.ReadTimeout, UDPReadBufferSize: s.UDPReadBufferSize,
 		OnData: p.data, Log: run.Log,
@@ -83,7 +84,7 @@ type pull struct {
 	ctx     context.Context //nolint:containedctx // of Run, for a callback
 	run     *router.SourceRun
 	demuxer *mpegtsbridge.Demuxer
-	faults  faults
+	faults  *datagram.Faults
 	failed  chan error
 	alive   watchdog
 
@@ -118,7 +119,7 @@ func (p *pull) publish(tracks []media.Track) (func(int, *media.Unit), error) {
 		return nil, err
 	}
 	p.pub = pub
-	p.faults.attach(pub.Stream())
+	p.faults.Attach(pub.Stream())
 	return pub.Write, nil
 }
 

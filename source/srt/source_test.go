@@ -3,7 +3,6 @@ package srt
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -16,11 +15,10 @@ import (
 	"github.com/org/mtx/protocol/bridge/srtclient"
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/routertest"
+	"github.com/org/mtx/source/internal/pulltest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const patience = 20 * time.Second
 
 func freePort(t testing.TB) string {
 	t.Helper()
@@ -96,14 +94,9 @@ func TestConformance(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	addr := freePort(t)
-	var log lockedBuffer
-	r := routertest.New(t, router.Config{
-		Paths:            []router.PathConfig{{Name: "s", Source: Source{URL: "srt://" + addr + "?mode=listener&latency=20&passphrase=secretword", ReadTimeout: time.Second}}},
-		SourceRetryPause: 10 * time.Millisecond,
-	}, router.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-	_ = r
+	r, log := pulltest.Run(t, Source{URL: "srt://" + addr + "?mode=listener&latency=20&passphrase=secretword", ReadTimeout: time.Second})
 	connect := func() *srtclient.Conn {
-		for limit := time.Now().Add(patience); time.Now().Before(limit); {
+		for limit := time.Now().Add(pulltest.Patience); time.Now().Before(limit); {
 			c, err := srtclient.New(srtclient.Options{URL: "srt://" + addr + "?conntimeo=300&latency=20&passphrase=secretword"})
 			if err != nil {
 				t.Fatal(err)
@@ -117,7 +110,7 @@ func TestFaults(t *testing.T) {
 	}
 	// somebody who sends nothing
 	conn := connect()
-	routertest.Eventually(t, "the silent peer is dropped", func() bool { return log.count("no media came within 1s") > 0 })
+	routertest.Eventually(t, "the silent peer is dropped", func() bool { return log.Count("no media came within 1s") > 0 })
 	conn.Close()
 	// somebody who sends garbage, and then closes
 	conn = connect()
@@ -126,36 +119,16 @@ func TestFaults(t *testing.T) {
 			break
 		}
 	}
-	routertest.Eventually(t, "garbage is reported", func() bool { return log.count("no transport packet") > 0 })
+	routertest.Eventually(t, "garbage is reported", func() bool { return log.Count("no transport packet") > 0 })
 	conn.Close()
-	routertest.Eventually(t, "the end is reported", func() bool { return log.count("closed by the peer") > 0 })
+	routertest.Eventually(t, "the end is reported", func() bool { return log.Count("closed by the peer") > 0 })
 	// and it works again
 	push(t, "srt://"+addr+"?conntimeo=500&latency=20&passphrase=secretword")
-	routertest.WaitReady(t, r, "s")
-	if log.count("secretword") > 0 || log.count("panic") > 0 {
+	routertest.WaitReady(t, r, pulltest.Path)
+	if log.Count("secretword") > 0 || log.Count("panic") > 0 {
 		t.Error(log.String())
 	}
 }
-
-// lockedBuffer keeps the log.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *lockedBuffer) count(s string) int { return strings.Count(l.String(), s) }
 
 func TestValidate(t *testing.T) {
 	t.Parallel()

@@ -37,8 +37,9 @@ func (b *buffer) String() string {
 // switches those off that a test does not need.
 const (
 	localServer = "rtspAddress: 127.0.0.1:0\nrtspTransports: [tcp]\n" +
-		"rtmpAddress: 127.0.0.1:0\nhlsAddress: 127.0.0.1:0\nsrtAddress: 127.0.0.1:0\n"
-	noServers = "rtmp: no\nhls: no\nsrt: no\n"
+		"rtmpAddress: 127.0.0.1:0\nhlsAddress: 127.0.0.1:0\nsrtAddress: 127.0.0.1:0\n" +
+		"webrtcAddress: 127.0.0.1:0\nwebrtcLocalUDPAddress: 127.0.0.1:0\n"
+	noServers = "rtmp: no\nhls: no\nsrt: no\nwebrtc: no\n"
 )
 
 func writeFile(t *testing.T, file, text string) {
@@ -104,7 +105,7 @@ func (in *instance) serves(protocol string) bool { return len(in.router.Protocol
 
 func TestRunAndStop(t *testing.T) {
 	t.Parallel()
-	in := start(t, localServer+"protocols: [tcp]\nwebrtcAddress: :1\npaths:\n  cam:\n", Options{})
+	in := start(t, localServer+"protocols: [tcp]\nplaybackAddress: :1\npaths:\n  cam:\n", Options{})
 	conn, err := net.Dial("tcp", in.router.ProtocolAddrs("rtsp")[0].String())
 	if err != nil {
 		t.Fatal(err)
@@ -122,8 +123,8 @@ func TestRunAndStop(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{
-		" INF mediamtx version=", " INF configuration loaded file=", "WAR " + in.file + ":6: protocols is deprecated, use rtspTransports\n",
-		" WAR not yet in force key=webrtcAddress\n", " INF shutting down\n",
+		" INF mediamtx version=", " INF configuration loaded file=", "WAR " + in.file + ":8: protocols is deprecated, use rtspTransports\n",
+		" WAR not yet in force key=playbackAddress\n", " INF shutting down\n",
 	} {
 		if strings.Count(in.out.String(), want) != 1 {
 			t.Errorf("%q is not once in the log:\n%s", want, in.out)
@@ -319,12 +320,12 @@ func TestStartErrors(t *testing.T) {
 func TestCheckVersionHelp(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.yml")
-	writeFile(t, file, "api: yes\nrtmpDisable: yes")
+	writeFile(t, file, "playback: yes\nrtmpDisable: yes")
 	cases := []struct {
 		args []string
 		want []string // parts of stdout
 	}{
-		{[]string{"--check", file}, []string{":2: rtmpDisable is deprecated, use rtmp: no\n", "WAR: not yet in force: api\n", "the configuration is good ("}},
+		{[]string{"--check", file}, []string{":2: rtmpDisable is deprecated, use rtmp: no\n", "WAR: not yet in force: playback\n", "the configuration is good ("}},
 		{[]string{"--version"}, []string{Version() + "\n"}},
 		{[]string{"--help"}, []string{"mediamtx [FILE]", "--rtsp-address", "--check"}},
 	}

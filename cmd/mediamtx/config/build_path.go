@@ -6,6 +6,7 @@ import (
 	"github.com/org/mtx/protocol/rtmp"
 	"github.com/org/mtx/protocol/rtsp"
 	"github.com/org/mtx/protocol/srt"
+	"github.com/org/mtx/protocol/webrtc"
 	"github.com/org/mtx/router"
 )
 
@@ -59,6 +60,8 @@ func (d *Document) buildForward(dest string) router.Sink {
 		return &rtmp.Forward{URL: dest, ReadTimeout: read, WriteTimeout: write}
 	case familySRT:
 		return &srt.Forward{URL: dest, ReadTimeout: read}
+	case familyWHIP:
+		return webrtc.Forward{URL: dest, ReadTimeout: read}
 	}
 	return nil
 }

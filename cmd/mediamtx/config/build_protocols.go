@@ -13,6 +13,7 @@ import (
 	"github.com/org/mtx/protocol/rtmp"
 	"github.com/org/mtx/protocol/rtsp"
 	"github.com/org/mtx/protocol/srt"
+	"github.com/org/mtx/protocol/webrtc"
 	"github.com/org/mtx/router"
 )
 
@@ -27,6 +28,9 @@ func (d *Document) buildProtocols() []router.Protocol {
 	}
 	if d.HLS {
 		out = append(out, d.buildHLS())
+	}
+	if d.WebRTC {
+		out = append(out, d.buildWebRTC())
 	}
 	if d.SRT {
 		out = append(out, d.buildSRT())
@@ -159,6 +163,31 @@ func (d *Document) buildHLS() *hls.Server {
 		MuxerCloseAfter: time.Duration(d.HLSMuxerCloseAfter),
 		QueryToken:      d.AuthJWTInHTTPQuery,
 	}
+}
+
+func (d *Document) buildWebRTC() *webrtc.Server {
+	s := &webrtc.Server{
+		HTTP: d.listen(httpKeys{
+			d.WebRTCAddress, d.WebRTCEncryption, d.WebRTCServerCert, d.WebRTCServerKey, d.WebRTCAllowOrigins, d.WebRTCTrustedProxies,
+		}),
+		UDPAddr:            d.WebRTCLocalUDPAddress,
+		NoUDP:              d.WebRTCLocalUDPAddress == "",
+		TCPAddr:            d.WebRTCLocalTCPAddress,
+		NoInterfaces:       !d.WebRTCIPsFromInterfaces,
+		Interfaces:         d.WebRTCIPsFromInterfacesList,
+		AdditionalHosts:    d.WebRTCAdditionalHosts,
+		STUNGatherTimeout:  time.Duration(d.WebRTCSTUNGatherTimeout),
+		HandshakeTimeout:   time.Duration(d.WebRTCHandshakeTimeout),
+		TrackGatherTimeout: time.Duration(d.WebRTCTrackGatherTimeout),
+		UDPReadBufferSize:  d.UDPReadBufferSize,
+		QueryToken:         d.AuthJWTInHTTPQuery,
+	}
+	for _, i := range d.WebRTCICEServers2 {
+		s.ICEServers = append(s.ICEServers, webrtc.ICEServer{
+			URL: i.URL, Username: i.Username, Password: i.Password, ClientOnly: i.ClientOnly,
+		})
+	}
+	return s
 }
 
 func (d *Document) buildSRT() *srt.Server {

@@ -12,6 +12,7 @@ import (
 	srcrtp "github.com/org/mtx/source/rtp"
 	srcrtsp "github.com/org/mtx/source/rtsp"
 	srcsrt "github.com/org/mtx/source/srt"
+	srcwhep "github.com/org/mtx/source/whep"
 )
 
 // buildSource returns nil if the path waits for publishers.
@@ -36,6 +37,12 @@ func (d *Document) buildSource(p *Path) router.Source {
 		return &mpegts.Source{URL: p.Source, ReadTimeout: read, UDPReadBufferSize: d.udpBuffer(p.MPEGTSUDPReadBufferSize)}
 	case familyRTP:
 		return &srcrtp.Source{URL: p.Source, SDP: p.RTPSDP, ReadTimeout: read, UDPReadBufferSize: d.udpBuffer(p.RTPUDPReadBufferSize)}
+	case familyWHEP:
+		return srcwhep.Source{
+			URL: p.Source, BearerToken: p.WHEPBearerToken, Fingerprint: p.SourceFingerprint, ReadTimeout: read,
+			STUNGatherTimeout: time.Duration(p.WHEPSTUNGatherTimeout), HandshakeTimeout: time.Duration(p.WHEPHandshakeTimeout),
+			TrackGatherTimeout: time.Duration(p.WHEPTrackGatherTimeout),
+		}
 	default:
 		return laterSource{Family: string(f)}
 	}

@@ -254,11 +254,11 @@ func TestNotInForce(t *testing.T) {
 	}{
 		{"rtmp: no\nhls: no\nsrt: no\nlogLevel: debug", nil},
 		{"rtmpTrustedProxies: [10.0.0.0/8]\nhlsTrustedProxies: [10.0.0.0/8]\nhlsCDNSecret: x", []string{"rtmpTrustedProxies", "hlsCDNSecret"}},
-		{"webrtc: no\nplayback: yes", []string{"playback", "webrtc"}},
+		{"webrtc: no\nplayback: yes", []string{"playback"}},
 		{"pathDefaults: {record: yes}\npaths: {a: , b: {record: yes}, c: {record: no}}", []string{"pathDefaults: record", `path "c": record`}},
 		{
-			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'whip://h/x', 'srt://h:1']}, b: {source: rpiCamera}, c: {source: 'srt://h:1'}}",
-			[]string{`path "a": source (whep)`, `path "a": forward[1]`, `path "b": source (rpiCamera)`},
+			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'moqt://h/x', 'srt://h:1']}, b: {source: rpiCamera}, c: {source: 'srt://h:1'}}",
+			[]string{`path "a": forward[1]`, `path "b": source (rpiCamera)`},
 		},
 	}
 	for _, c := range cases {

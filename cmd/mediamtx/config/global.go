@@ -124,22 +124,22 @@ type Global struct {
 	HLSCDNSecret       string      `json:"hlsCDNSecret" koanf:"hlsCDNSecret" secret:"true" later:"true"`
 
 	// WebRTC server.
-	WebRTC                      bool        `json:"webrtc" koanf:"webrtc" later:"true"`
-	WebRTCAddress               string      `json:"webrtcAddress" koanf:"webrtcAddress" check:"address" later:"true"`
-	WebRTCEncryption            bool        `json:"webrtcEncryption" koanf:"webrtcEncryption" later:"true"`
-	WebRTCServerKey             string      `json:"webrtcServerKey" koanf:"webrtcServerKey" later:"true"`
-	WebRTCServerCert            string      `json:"webrtcServerCert" koanf:"webrtcServerCert" later:"true"`
-	WebRTCAllowOrigins          []string    `json:"webrtcAllowOrigins" koanf:"webrtcAllowOrigins" later:"true"`
-	WebRTCTrustedProxies        []IPNetwork `json:"webrtcTrustedProxies" koanf:"webrtcTrustedProxies" later:"true"`
-	WebRTCLocalUDPAddress       string      `json:"webrtcLocalUDPAddress" koanf:"webrtcLocalUDPAddress" check:"optionalAddress" later:"true"`
-	WebRTCLocalTCPAddress       string      `json:"webrtcLocalTCPAddress" koanf:"webrtcLocalTCPAddress" check:"optionalAddress" later:"true"`
-	WebRTCIPsFromInterfaces     bool        `json:"webrtcIPsFromInterfaces" koanf:"webrtcIPsFromInterfaces" later:"true"`
-	WebRTCIPsFromInterfacesList []string    `json:"webrtcIPsFromInterfacesList" koanf:"webrtcIPsFromInterfacesList" later:"true"`
-	WebRTCAdditionalHosts       []string    `json:"webrtcAdditionalHosts" koanf:"webrtcAdditionalHosts" later:"true"`
-	WebRTCICEServers2           []ICEServer `json:"webrtcICEServers2" koanf:"webrtcICEServers2" later:"true"`
-	WebRTCSTUNGatherTimeout     Duration    `json:"webrtcSTUNGatherTimeout" koanf:"webrtcSTUNGatherTimeout" check:"positive" later:"true"`
-	WebRTCHandshakeTimeout      Duration    `json:"webrtcHandshakeTimeout" koanf:"webrtcHandshakeTimeout" check:"positive" later:"true"`
-	WebRTCTrackGatherTimeout    Duration    `json:"webrtcTrackGatherTimeout" koanf:"webrtcTrackGatherTimeout" check:"positive" later:"true"`
+	WebRTC                      bool        `json:"webrtc" koanf:"webrtc"`
+	WebRTCAddress               string      `json:"webrtcAddress" koanf:"webrtcAddress" check:"address"`
+	WebRTCEncryption            bool        `json:"webrtcEncryption" koanf:"webrtcEncryption"`
+	WebRTCServerKey             string      `json:"webrtcServerKey" koanf:"webrtcServerKey"`
+	WebRTCServerCert            string      `json:"webrtcServerCert" koanf:"webrtcServerCert"`
+	WebRTCAllowOrigins          []string    `json:"webrtcAllowOrigins" koanf:"webrtcAllowOrigins"`
+	WebRTCTrustedProxies        []IPNetwork `json:"webrtcTrustedProxies" koanf:"webrtcTrustedProxies"`
+	WebRTCLocalUDPAddress       string      `json:"webrtcLocalUDPAddress" koanf:"webrtcLocalUDPAddress" check:"optionalAddress"`
+	WebRTCLocalTCPAddress       string      `json:"webrtcLocalTCPAddress" koanf:"webrtcLocalTCPAddress" check:"optionalAddress"`
+	WebRTCIPsFromInterfaces     bool        `json:"webrtcIPsFromInterfaces" koanf:"webrtcIPsFromInterfaces"`
+	WebRTCIPsFromInterfacesList []string    `json:"webrtcIPsFromInterfacesList" koanf:"webrtcIPsFromInterfacesList"`
+	WebRTCAdditionalHosts       []string    `json:"webrtcAdditionalHosts" koanf:"webrtcAdditionalHosts"`
+	WebRTCICEServers2           []ICEServer `json:"webrtcICEServers2" koanf:"webrtcICEServers2"`
+	WebRTCSTUNGatherTimeout     Duration    `json:"webrtcSTUNGatherTimeout" koanf:"webrtcSTUNGatherTimeout" check:"positive"`
+	WebRTCHandshakeTimeout      Duration    `json:"webrtcHandshakeTimeout" koanf:"webrtcHandshakeTimeout" check:"positive"`
+	WebRTCTrackGatherTimeout    Duration    `json:"webrtcTrackGatherTimeout" koanf:"webrtcTrackGatherTimeout" check:"positive"`
 
 	// SRT server.
 	SRT        bool   `json:"srt" koanf:"srt"`

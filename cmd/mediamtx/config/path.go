@@ -48,10 +48,10 @@ type Path struct {
 	RTPSDP string `json:"rtpSDP" koanf:"rtpSDP"`
 
 	// Source WHEP.
-	WHEPBearerToken        string   `json:"whepBearerToken" koanf:"whepBearerToken" secret:"true" later:"true"`
-	WHEPSTUNGatherTimeout  Duration `json:"whepSTUNGatherTimeout" koanf:"whepSTUNGatherTimeout" check:"positive" later:"true"`
-	WHEPHandshakeTimeout   Duration `json:"whepHandshakeTimeout" koanf:"whepHandshakeTimeout" check:"positive" later:"true"`
-	WHEPTrackGatherTimeout Duration `json:"whepTrackGatherTimeout" koanf:"whepTrackGatherTimeout" check:"positive" later:"true"`
+	WHEPBearerToken        string   `json:"whepBearerToken" koanf:"whepBearerToken" secret:"true"`
+	WHEPSTUNGatherTimeout  Duration `json:"whepSTUNGatherTimeout" koanf:"whepSTUNGatherTimeout" check:"positive"`
+	WHEPHandshakeTimeout   Duration `json:"whepHandshakeTimeout" koanf:"whepHandshakeTimeout" check:"positive"`
+	WHEPTrackGatherTimeout Duration `json:"whepTrackGatherTimeout" koanf:"whepTrackGatherTimeout" check:"positive"`
 
 	// Source redirect.
 	SourceRedirect string `json:"sourceRedirect" koanf:"sourceRedirect"`

@@ -17,7 +17,7 @@ const testSDP = `"v=0\no=- 0 0 IN IP4 0.0.0.0\ns=-\nt=0 0\nm=audio 0 RTP/AVP 0"`
 
 // reloadBase is a configuration in which everything that is in force is in use.
 func reloadBase() (global settings, paths map[string]settings) {
-	return settings{"rtspEncryption": "optional", "rtmpEncryption": "optional", "hlsEncryption": "yes",
+	return settings{"rtspEncryption": "optional", "rtmpEncryption": "optional", "hlsEncryption": "yes", "webrtcEncryption": "yes",
 			"api": "yes", "apiEncryption": "yes", "metrics": "yes", "metricsEncryption": "yes", "pprof": "yes", "pprofEncryption": "yes"},
 		map[string]settings{
 			"idle":  {},
@@ -26,6 +26,7 @@ func reloadBase() (global settings, paths map[string]settings) {
 			"rtmp":  {"source": "'rtmps://h/x'"},
 			"hls":   {"source": "'https://h/x'"},
 			"srt":   {"source": "'srt://h:1'"},
+			"whep":  {"source": "'wheps://h/x/whep'"},
 			"ts":    {"source": "'udp://238.0.0.1:1'"},
 			"rtp":   {"source": "'udp+rtp://238.0.0.1:1'", "rtpSDP": testSDP},
 			"moved": {"source": "redirect", "sourceRedirect": "/idle"},
@@ -103,7 +104,7 @@ func TestReloadDisturbs(t *testing.T) {
 	const (
 		rtsp    = "rtsp rtsps"
 		rtmp    = "rtmp rtmps"
-		servers = "api hls metrics pprof rtmp rtmps rtsp rtsps srt"
+		servers = "api hls metrics pprof rtmp rtmps rtsp rtsps srt webrtc"
 	)
 	known := map[string]bool{}
 	covered := func(scope string, set settings) {
@@ -123,14 +124,14 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"logFile": "x"}, "nothing"},
 		{settings{"sysLogPrefix": "x"}, "nothing"},
 
-		{settings{"readTimeout": "1s"}, servers + " path/hls path/rtmp path/rtp path/rtsp path/srt path/ts live/relay"},
+		{settings{"readTimeout": "1s"}, servers + " path/hls path/rtmp path/rtp path/rtsp path/srt path/ts path/whep live/relay"},
 		{settings{"writeTimeout": "1s"}, servers + " path/rtmp path/rtsp live/relay"},
 		{settings{"writeQueueSize": "64"}, "rtmp rtmps rtsp rtsps"},
 		{settings{"udpMaxPayloadSize": "1000"}, "rtsp rtsps srt"},
-		{settings{"udpReadBufferSize": "1000"}, "rtsp rtsps srt path/rtp path/rtsp path/srt path/ts"},
+		{settings{"udpReadBufferSize": "1000"}, "rtsp rtsps srt webrtc path/rtp path/rtsp path/srt path/ts"},
 
 		{settings{"authInternalUsers": "[{user: x, permissions: [{action: read}]}]"}, "auth"},
-		{settings{"authJWTInHTTPQuery": "no"}, "api hls metrics pprof"},
+		{settings{"authJWTInHTTPQuery": "no"}, "api hls metrics pprof updated/webrtc"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h"}, "auth"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPFingerprint": strings.Repeat("0", 64)}, "auth"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPExclude": "[{action: api}]"}, "auth"},
@@ -209,6 +210,23 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"pprofAllowOrigins": "['https://x']"}, "pprof"},
 		{settings{"pprofTrustedProxies": "[10.0.0.0/8]"}, "pprof"},
 
+		{settings{"webrtc": "no"}, "-webrtc"},
+		{settings{"webrtcAddress": ":1"}, "webrtc"},
+		{settings{"webrtcEncryption": "no"}, "webrtc"},
+		{settings{"webrtcServerKey": "x"}, "webrtc"},
+		{settings{"webrtcServerCert": "x"}, "webrtc"},
+		{settings{"webrtcAllowOrigins": "['https://x']"}, "webrtc"},
+		{settings{"webrtcTrustedProxies": "[10.0.0.0/8]"}, "webrtc"},
+		{settings{"webrtcLocalUDPAddress": ":1"}, "webrtc"},
+		{settings{"webrtcLocalTCPAddress": ":1"}, "webrtc"},
+		{settings{"webrtcIPsFromInterfaces": "no"}, "webrtc"},
+		{settings{"webrtcIPsFromInterfacesList": "[eth0]"}, "webrtc"},
+		{settings{"webrtcAdditionalHosts": "[h]"}, "webrtc"},
+		{settings{"webrtcSTUNGatherTimeout": "1s"}, "webrtc"},
+		{settings{"webrtcHandshakeTimeout": "1s"}, "webrtc"},
+		{settings{"webrtcTrackGatherTimeout": "1s"}, "webrtc"},
+		{settings{"webrtcICEServers2": "[{url: 'stun:h:1'}]"}, "updated/webrtc"},
+
 		{settings{"srt": "no"}, "-srt"},
 		{settings{"srtAddress": ":1"}, "srt"},
 	} {
@@ -264,6 +282,10 @@ func TestReloadDisturbs(t *testing.T) {
 
 		{"idle", settings{"source": "'srt://h:1'"}, "path/idle"},
 		{"rtmp", settings{"source": "'rtmp://h/y'"}, "path/rtmp"},
+		{"whep", settings{"whepBearerToken": "x"}, "path/whep"},
+		{"whep", settings{"whepSTUNGatherTimeout": "1s"}, "path/whep"},
+		{"whep", settings{"whepHandshakeTimeout": "1s"}, "path/whep"},
+		{"whep", settings{"whepTrackGatherTimeout": "1s"}, "path/whep"},
 		{"rtmp", settings{"source": "publisher"}, "path/rtmp"},
 		{"hls", settings{"source": "'http://h/y'"}, "path/hls"},
 		{"srt", settings{"source": "'srt://h:2'"}, "path/srt"},

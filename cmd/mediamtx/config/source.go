@@ -20,6 +20,7 @@ const (
 	familyRTP    family = "rtp"
 	familySRT    family = "srt"
 	familyWHEP   family = "whep"
+	familyWHIP   family = "whip" // destinations only
 	familyMoQ    family = "moq"
 	familyCamera family = "rpiCamera"
 )
@@ -34,7 +35,7 @@ const (
 // inForce tells whether streams of the family can be pulled by this version.
 func (f family) inForce() bool {
 	switch f {
-	case familyRTSP, familyRTMP, familyHLS, familyMPEGTS, familyRTP, familySRT:
+	case familyRTSP, familyRTMP, familyHLS, familyMPEGTS, familyRTP, familySRT, familyWHEP:
 		return true
 	}
 	return false
@@ -164,6 +165,8 @@ func forwardFamily(s string) family {
 	switch scheme {
 	case "rtsp", "rtsps", "rtmp", "rtmps", "srt":
 		return familyOf(scheme)
+	case "whip", "whips":
+		return familyWHIP
 	}
 	return ""
 }

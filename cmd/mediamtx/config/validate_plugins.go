@@ -24,6 +24,7 @@ func (v *validator) plugins() {
 	v.certificate("rtsp", d.RTSP && d.RTSPEncryption != "no", d.RTSPServerKey, d.RTSPServerCert)
 	v.certificate("rtmp", d.RTMP && d.RTMPEncryption != "no", d.RTMPServerKey, d.RTMPServerCert)
 	v.certificate("hls", d.HLS && d.HLSEncryption, d.HLSServerKey, d.HLSServerCert)
+	v.certificate("webrtc", d.WebRTC && d.WebRTCEncryption, d.WebRTCServerKey, d.WebRTCServerCert)
 	v.certificate("api", d.API && d.APIEncryption, d.APIServerKey, d.APIServerCert)
 	v.certificate("metrics", d.Metrics && d.MetricsEncryption, d.MetricsServerKey, d.MetricsServerCert)
 	v.certificate("pprof", d.Pprof && d.PprofEncryption, d.PprofServerKey, d.PprofServerCert)
@@ -31,6 +32,7 @@ func (v *validator) plugins() {
 		v.hls()
 	}
 	v.allowOrigins("hlsAllowOrigins", d.HLSAllowOrigins)
+	v.allowOrigins("webrtcAllowOrigins", d.WebRTCAllowOrigins)
 	v.allowOrigins("apiAllowOrigins", d.APIAllowOrigins)
 	v.allowOrigins("metricsAllowOrigins", d.MetricsAllowOrigins)
 	v.allowOrigins("pprofAllowOrigins", d.PprofAllowOrigins)

@@ -55,31 +55,31 @@ type Address struct {
 //	udp+mpegts://HOST:PORT?interface=NAME&source=IP
 //	unix+mpegts:///PATH/OF/SOCKET?type=stream
 //
-// where type may be datagram. Errors are one sentence.
+// where type may be datagram. Errors are one sentence, without what may be secret:
+// of the URL they show scheme, host and path.
 func Parse(rawURL, payload string) (Address, error) {
-	scheme, _, ok := strings.Cut(rawURL, "://")
-	if want := []string{"udp+" + payload, "unix+" + payload}; !ok || !slices.Contains(want, scheme) {
-		return Address{}, fmt.Errorf("URL %q: it must begin with %s:// or %s://", clip(rawURL), want[0], want[1])
-	}
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return Address{}, fmt.Errorf("URL %q: %w", clip(rawURL), cause(err))
+	if err != nil { // nobody knows what is at which place
+		return Address{}, fmt.Errorf("the URL is invalid: it must be udp+%s://HOST:PORT or unix+%s:///PATH", payload, payload)
+	}
+	if want := []string{"udp+" + payload, "unix+" + payload}; !slices.Contains(want, u.Scheme) || !strings.Contains(rawURL, "://") {
+		return Address{}, fmt.Errorf("URL %q: it must begin with %s:// or %s://", show(u), want[0], want[1])
 	}
 	if u.User != nil {
 		return Address{}, errors.New("the URL holds credentials: there is nobody to give them to")
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return Address{}, fmt.Errorf("URL %q: the query is invalid", clip(rawURL))
+		return Address{}, fmt.Errorf("URL %q: the query is invalid", show(u))
 	}
 	var a Address
-	if strings.HasPrefix(scheme, "udp+") {
+	if strings.HasPrefix(u.Scheme, "udp+") {
 		err = a.parseUDP(u, query)
 	} else {
 		err = a.parseUnix(u, query)
 	}
 	if err != nil {
-		return Address{}, fmt.Errorf("URL %q: %w", clip(rawURL), err)
+		return Address{}, fmt.Errorf("URL %q: %w", show(u), err)
 	}
 	for k := range query {
 		a.Unknown = append(a.Unknown, clip(k))
@@ -96,13 +96,13 @@ func (a *Address) parseUDP(u *url.URL, query url.Values) error {
 	}
 	a.Port = uint16(port)
 	if u.Path != "" && u.Path != "/" {
-		return fmt.Errorf("path %q: there must be nothing behind the port", u.Path)
+		return errors.New("there must be nothing behind the port")
 	}
 	a.Interface = take(query, "interface")
 	if s := take(query, "source"); s != "" {
 		ip, err := netip.ParseAddr(s)
 		if err != nil || ip.IsUnspecified() || ip.IsMulticast() {
-			return fmt.Errorf("source %q: it must be the IP address of the sender", s)
+			return fmt.Errorf("source %q: it must be the IP address of the sender", clip(s))
 		}
 		a.Source = ip.Unmap()
 	}
@@ -176,10 +176,7 @@ func clip(s string) string {
 	return s
 }
 
-// cause drops the quotation of the URL from an error of package url.
-func cause(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
+// show returns what errors may quote of a URL: neither credentials nor parameters.
+func show(u *url.URL) string {
+	return clip((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
 }

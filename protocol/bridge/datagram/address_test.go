@@ -40,11 +40,12 @@ func TestParseErrors(t *testing.T) {
 		{"", "it must begin with udp+rtp:// or unix+rtp://"},
 		{"udp+mpegts://:1234", "it must begin with udp+rtp:// or unix+rtp://"},
 		{"udp+rtp:/127.0.0.1:5004", "it must begin with"},
+		{"udp+rtp:127.0.0.1:5004", "it must begin with"},
 		{"udp+rtp://127.0.0.1", `port "": it must be a number from 1 to 65535`},
 		{"udp+rtp://127.0.0.1:0", `port "0"`},
 		{"udp+rtp://127.0.0.1:65536", `port "65536"`},
-		{"udp+rtp://127.0.0.1:abc", "invalid port"},
-		{"udp+rtp://127.0.0.1:5004/stream", `path "/stream"`},
+		{"udp+rtp://127.0.0.1:abc", "the URL is invalid: it must be udp+rtp://HOST:PORT or unix+rtp:///PATH"},
+		{"udp+rtp://127.0.0.1:5004/stream", `URL "udp+rtp://127.0.0.1:5004/stream": there must be nothing behind the port`},
 		{"udp+rtp://:5004?source=host", `source "host": it must be the IP address of the sender`},
 		{"udp+rtp://:5004?source=0.0.0.0", `source "0.0.0.0"`},
 		{"udp+rtp://238.0.0.1:5004?source=fd00::1", "of the same kind"},
@@ -64,6 +65,33 @@ func TestParseErrors(t *testing.T) {
 		}
 		if s := err.Error(); strings.Contains(s, "topsecret") || strings.Contains(s, "\n") || len(s) > 500 {
 			t.Errorf("%.100s: %v", ca.url, err)
+		}
+	}
+}
+
+// URLs that were meant for something else do not show their secrets.
+func TestErrorsHoldNoSecrets(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"srt://host:8890?streamid=publish:cam:bob:topsecret&passphrase=topsecret",
+		"rtsp://bob:topsecret@host/cam",
+		"bob:topsecret@host",
+		"udp+rtp://bob:topsecret@host:5004",
+		"udp+rtp://bob:topsecret@host:5004:",
+		"udp+rtp://bob:topsecret",
+		"udp+rtp://bob:topsecret%@host:5004",
+		"udp+rtp://host:0?passphrase=topsecret",
+		"udp+rtp://host:5004/cam?passphrase=topsecret",
+		"udp+rtp://host:5004?passphrase=topsecret%",
+		"udp+rtp://host:5004?passphrase=topsecret&source=nobody",
+		"udp+rtp://host:0#topsecret",
+		"unix+rtp://bob:topsecret@host/a.sock",
+		"unix+rtp:///a/?key=topsecret",
+		"unix+rtp:///a?type=pigeon&key=topsecret",
+	} {
+		_, err := Parse(url, "rtp")
+		if err == nil || strings.Contains(err.Error(), "topsecret") {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

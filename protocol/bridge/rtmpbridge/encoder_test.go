@@ -161,6 +161,29 @@ func TestHead(t *testing.T) {
 	}
 }
 
+// Readers that come late get metadata at time zero, or FFmpeg begins its clock at
+// the metadata; the rest of the head is of the present.
+func TestLateHead(t *testing.T) {
+	t.Parallel()
+	e := avEncoder(t)
+	e.must(t, 0, video(0, true))
+	last := e.must(t, 0, video(90*5000, true))[0].ts
+	if last != 5000 {
+		t.Fatalf("picture at %d ms", last)
+	}
+	for _, h := range []Head{{}, {Publish: true}, {FirstOnly: true}} {
+		for i, m := range unchunk(t, e.AppendHead(nil, h)) {
+			want := last
+			if i == 0 {
+				want = 0
+			}
+			if (m.typ == TypeDataAMF0) != (i == 0) || m.ts != want {
+				t.Errorf("%+v: message %d of type %d has the time %d, want %d", h, i, m.typ, m.ts, want)
+			}
+		}
+	}
+}
+
 // An access unit that does not fit into a message is left out.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()

@@ -69,6 +69,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.hideKey = o.Publish
 	if _, err := tlsConfig(u, o.Fingerprint); err != nil {
 		return nil, err
 	}

@@ -219,7 +219,7 @@ func TestParseURL(t *testing.T) {
 			continue
 		}
 		u, _ := url.Parse(in)
-		want.path = u.Path
+		want.path, want.last = u.Path, got.last
 		if *got != want {
 			t.Errorf("%s: got %+v, want %+v", in, *got, want)
 		}
@@ -250,6 +250,29 @@ func TestRedact(t *testing.T) {
 	}
 	if !errors.Is(u.explain(net.ErrClosed), net.ErrClosed) {
 		t.Error("a harmless cause cannot be unwrapped")
+	}
+}
+
+// Who publishes has a secret in the stream key, wherever it stands.
+func TestRedactStreamKey(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{
+		"rtmp://h/live2/s3cr-e7key", "rtmp://h/live2/s3cr-e7key/", "rtmp://h/live2/s3cr-e7key?a=b", "rtmp://h/live2#s3cr-e7key",
+		"rtmp://h/live2/s3cr%2De7key",
+	} {
+		u, err := ParseURL(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.hideKey = true
+		text := u.explain(errors.New("s3cr-e7key is used, or s3cr%2De7key")).Error()
+		if strings.Contains(text, "s3cr-e7key") || !strings.Contains(text, "rtmp://h:1935/live2") {
+			t.Errorf("%s: %s", in, text)
+		}
+		u.hideKey = false
+		if text = u.String(); strings.Contains(text, "s3cr-e7key") == strings.Contains(in, "#") {
+			t.Errorf("a reader of %s sees %s", in, text)
+		}
 	}
 }
 

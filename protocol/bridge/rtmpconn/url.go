@@ -19,7 +19,9 @@ type URL struct {
 	// User and Pass are credentials for the server's challenge.
 	User, Pass string
 
-	path string // for logs
+	path    string // for logs
+	last    string // segment of path, if it is the key
+	hideKey bool   // who knows the key may publish
 }
 
 // ParseURL reads rtmp://user:pass@host:port/app/key?query and
@@ -71,6 +73,8 @@ func (u *URL) split(from *url.URL) {
 		u.App = path + query
 	default:
 		u.App, u.Key = path[:last], path[last+1:]+query
+		plain := strings.TrimRight(from.Path, "/")
+		u.last = plain[strings.LastIndexByte(plain, '/')+1:]
 	}
 }
 
@@ -87,13 +91,18 @@ func (u *URL) tcURL() string {
 	return scheme + "://" + host + "/" + u.App
 }
 
-// String returns what may be shown: no credentials, no query, no fragment.
+// String returns what may be shown: no credentials, no query, no fragment, and no
+// stream key of a publisher.
 func (u *URL) String() string {
 	scheme := "rtmp"
 	if u.Secure {
 		scheme = "rtmps"
 	}
-	return (&url.URL{Scheme: scheme, Host: u.Addr, Path: u.path}).String()
+	path := u.path
+	if u.hideKey {
+		path = strings.TrimSuffix(strings.TrimRight(path, "/"), u.last)
+	}
+	return (&url.URL{Scheme: scheme, Host: u.Addr, Path: path}).String()
 }
 
 // redact removes what is secret in the URL from a text.
@@ -101,8 +110,12 @@ func (u *URL) redact(text string) string {
 	_, appQuery := cutQuery(u.App)
 	_, keyQuery := cutQuery(u.Key)
 	secrets := []string{u.Pass, url.QueryEscape(u.Pass), appQuery, keyQuery}
-	if !strings.HasSuffix(u.path, u.Key) || u.Key == "" {
+	switch {
+	case u.last == "":
 		secrets = append(secrets, u.Key) // from the fragment
+	case u.hideKey:
+		key, _ := cutQuery(u.Key)
+		secrets = append(secrets, key, u.last)
 	}
 	for _, s := range secrets {
 		if len(s) >= 3 { // shorter ones are found everywhere

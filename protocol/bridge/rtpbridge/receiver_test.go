@@ -223,26 +223,29 @@ func TestSenderReportsAlignAgain(t *testing.T) {
 	}
 
 	for i, s := range []struct {
+		second       uint32
 		drift        time.Duration
 		video, audio int64 // PTS against the regular one
 	}{
-		{0, 0, 0},
-		{50 * time.Millisecond, 0, 0},
-		{150 * time.Millisecond, 0, 48 * 150},
-		{149 * time.Millisecond, 0, 48 * 150},
-		{-150 * time.Millisecond, 90 * 300, 48 * 150},
+		{1, 0, 0, 0},
+		{2, 50 * time.Millisecond, 0, 48 * 50}, // the sender is finding out itself
+		{10, 50 * time.Millisecond, 0, 48 * 50},
+		{11, 100 * time.Millisecond, 0, 48 * 50},
+		{12, 200 * time.Millisecond, 0, 48 * 200},
+		{13, 199 * time.Millisecond, 0, 48 * 200},
+		{14, -150 * time.Millisecond, 90 * 350, 48 * 200},
 	} {
-		n := uint32(i + 1)
+		n := s.second
 		at := zeroTime.Add(time.Duration(n) * time.Second)
 		r.SenderReport(0, report(at, n*90000), at)
 		r.SenderReport(1, report(at.Add(s.drift), n*48000), at)
 		r.Packet(0, packet(uint16(n), n*90000, true, 0x41), at)
 		r.Packet(1, packet(uint16(n), n*48000, false, 1), at)
-		video, audio := r.units(0)[n].PTS-int64(n)*90000, r.units(1)[n].PTS-int64(n)*48000
+		video, audio := r.units(0)[i+1].PTS-int64(n)*90000, r.units(1)[i+1].PTS-int64(n)*48000
 		if !within(video, s.video) || !within(audio, s.audio) {
 			t.Errorf("step %d: moved by %d and %d, want %d and %d", i, video, audio, s.video, s.audio)
 		}
-		if got := r.units(1)[n].NTP; got.Sub(at.Add(s.drift)).Abs() > time.Millisecond {
+		if got := r.units(1)[i+1].NTP; got.Sub(at.Add(s.drift)).Abs() > time.Millisecond {
 			t.Errorf("step %d: NTP %v, want %v", i, got, at.Add(s.drift))
 		}
 	}

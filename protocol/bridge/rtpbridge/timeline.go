@@ -17,6 +17,7 @@ type timeline struct {
 	codecRate int64 // ticks per second of the PTS
 
 	started bool
+	begun   time.Time // arrival of the first packet
 	arrival time.Time // of the last packet
 	last    uint32    // time stamp of the last packet
 	ts      int64     // the same, unwrapped
@@ -38,7 +39,7 @@ type senderReport struct {
 // start sets the PTS of the first packet.
 func (tl *timeline) start(ts uint32, offset time.Duration, now time.Time) {
 	tl.started = true
-	tl.last, tl.arrival = ts, now
+	tl.last, tl.begun, tl.arrival = ts, now, now
 	tl.base = ticksOf(offset, tl.codecRate)
 	// a report that came before the first packet was unwrapped around zero
 	tl.report.ts = int64(int32(uint32(tl.report.ts) - ts))
@@ -90,6 +91,9 @@ const (
 	firstCorrection = 5 * time.Millisecond
 	// Once aligned, they are left alone until they drift apart by more than this.
 	nextCorrection = 100 * time.Millisecond
+	// For so long after their start they count as not aligned: who sends them may
+	// itself have learned only then where they belong.
+	settling = 5 * time.Second
 	// Reports that disagree by more than this come from clocks that are not the
 	// same.
 	maxCorrection = 10 * time.Second
@@ -112,7 +116,7 @@ func align(tracks []*timeline) {
 	threshold := nextCorrection
 	first, last := with[0].epoch(), with[0].epoch()
 	for _, tl := range with {
-		if !tl.aligned {
+		if !tl.aligned || tl.arrival.Sub(tl.begun) < settling {
 			threshold = firstCorrection
 		}
 		if e := tl.epoch(); e.Before(first) {

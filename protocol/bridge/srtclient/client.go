@@ -116,6 +116,7 @@ func (c *Client) config() srtcore.Config {
 		PeerIdleTimeout: c.o.ReadTimeout,
 		MaxPayload:      c.PayloadSize(),
 		Window:          c.s.window,
+		ReceiveBuffer:   c.o.UDPReadBufferSize,
 		KeyRefresh:      c.s.keyRefresh,
 		KeyPreAnnounce:  c.s.keyPreAnnounce,
 		Log:             c.o.Log,
@@ -191,9 +192,6 @@ func (c *Client) socket(network string, addr *net.UDPAddr) (*net.UDPConn, error)
 	}
 	if c.s.ttl > 0 {
 		err = errors.Join(err, oneOf(four.SetTTL(c.s.ttl), six.SetHopLimit(c.s.ttl)))
-	}
-	if err == nil && c.o.UDPReadBufferSize > 0 {
-		err = sock.SetReadBuffer(c.o.UDPReadBufferSize)
 	}
 	if err != nil {
 		_ = sock.Close()

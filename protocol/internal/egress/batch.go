@@ -13,8 +13,10 @@ const (
 	maxSegments = 64
 	maxGSOBytes = 65000
 
-	// scratchSize is the memory for datagrams made per reader; beyond half of it the batch is flushed between readers.
-	scratchSize = 512 << 10
+	// scratchSize is the memory for datagrams made per reader; beyond a quarter of it the batch is flushed between readers.
+	// A batch of a group of its own has less: there are as many as streams.
+	scratchSize       = 512 << 10
+	inlineScratchSize = 128 << 10
 )
 
 // Batch collects datagrams and sends them with as few system calls as the system allows. It belongs to one goroutine
@@ -27,9 +29,10 @@ type Batch struct {
 	runs      []run
 	runsBlock *Block
 
-	scratch []byte
-	sys     batchSys
-	plain   plainSender
+	scratch     []byte
+	scratchSize int
+	sys         batchSys
+	plain       plainSender
 }
 
 // entry is one message of sendmmsg(2): a datagram, or several of one size (the last may be shorter).
@@ -53,7 +56,11 @@ func NewBatch(limit int) *Batch {
 	if limit <= 0 || limit > maxBatch {
 		limit = maxBatch
 	}
-	return &Batch{entries: make([]entry, 0, min(limit, inlineBatch)), sys: newBatchSys(limit)}
+	b := &Batch{entries: make([]entry, 0, min(limit, inlineBatch)), scratchSize: scratchSize, sys: newBatchSys(limit)}
+	if limit <= inlineBatch {
+		b.scratchSize = inlineScratchSize
+	}
+	return b
 }
 
 // Now returns the time at which the present message began to be delivered, without asking the clock again.
@@ -97,7 +104,7 @@ func (b *Batch) Send(d *Destination, data []byte, segment int, c *Counters, cont
 // of it, until Flush is called.
 func (b *Batch) Scratch(n int) []byte {
 	if b.scratch == nil {
-		b.scratch = make([]byte, 0, scratchSize)
+		b.scratch = make([]byte, 0, b.scratchSize)
 	}
 	used := len(b.scratch)
 	if used+n > cap(b.scratch) {
@@ -107,9 +114,13 @@ func (b *Batch) Scratch(n int) []byte {
 	return b.scratch[used : used+n : used+n]
 }
 
+// Room returns how many bytes Scratch can give without allocating. Who has handed over all it took may call Flush to make
+// room.
+func (b *Batch) Room() int { return b.scratchSize - len(b.scratch) }
+
 // between is called after each reader.
 func (b *Batch) between() {
-	if len(b.scratch) > scratchSize/2 {
+	if len(b.scratch) > b.scratchSize/4 {
 		b.flush()
 	}
 }

@@ -26,15 +26,15 @@ func directConn(c net.Conn) syscall.RawConn {
 // writeFd writes c.out without blocking. A full send buffer is not an error.
 func (c *TCPConn) writeFd(fd uintptr) {
 	for {
-		n, err := unix.Write(int(fd), c.out)
-		switch err {
-		case nil:
+		n, errno := writeNow(fd, c.out)
+		switch errno {
+		case 0:
 			c.outN = n
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 		default:
-			c.outErr = err
+			c.outErr = errno
 		}
 		return
 	}

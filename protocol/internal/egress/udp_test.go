@@ -388,6 +388,16 @@ func TestBatchScratch(t *testing.T) {
 	if flushes == 0 {
 		t.Error("never flushed between readers")
 	}
+	if b.Room() != scratchSize {
+		t.Errorf("room for %d bytes in an empty batch", b.Room())
+	}
+	if b.Scratch(100); b.Room() != scratchSize-100 {
+		t.Errorf("room for %d bytes", b.Room())
+	}
+	b.Flush()
+	if small := NewBatch(inlineBatch); small.Room() != inlineScratchSize {
+		t.Errorf("room for %d bytes in a small batch", small.Room())
+	}
 	if b.Scratch(scratchSize * 2); len(b.scratch) != 0 {
 		t.Error("scratch was enlarged")
 	}

@@ -16,6 +16,7 @@ const (
 	defaultMaxPayload      = 1316
 	defaultWindow          = 8192
 	defaultAccepting       = 512
+	defaultReceiveBuffer   = 4 << 20
 	defaultKeyRefresh      = 1 << 24
 	defaultKeyPreAnnounce  = 1 << 12
 )
@@ -54,6 +55,9 @@ type Config struct {
 	// to be delivered. Between 256 and 65536. Memory is only taken as far as it is used. Default: 8192.
 	Window int
 
+	// ReceiveBuffer is what is asked for at the socket, in bytes; the system may give less. Default: 4 MiB.
+	ReceiveBuffer int
+
 	// KeyRefresh is after how many sent packets a new encryption key comes into use, KeyPreAnnounce how many packets earlier
 	// it is announced. Defaults: 2^24 and 2^12.
 	KeyRefresh, KeyPreAnnounce int
@@ -77,6 +81,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.PeerIdleTimeout, defaultPeerIdleTimeout)
 	def(&c.MaxPayload, defaultMaxPayload)
 	def(&c.Window, defaultWindow)
+	def(&c.ReceiveBuffer, defaultReceiveBuffer)
 	def(&c.KeyRefresh, defaultKeyRefresh)
 	def(&c.KeyPreAnnounce, min(defaultKeyPreAnnounce, c.KeyRefresh/4))
 	if c.Log == nil {
@@ -92,7 +97,7 @@ func (c Config) withDefaults() (Config, error) {
 	case c.KeyRefresh < 16 || c.KeyPreAnnounce < 1 || c.KeyPreAnnounce > c.KeyRefresh/2:
 		return c, fmt.Errorf("srt: key refresh after %d packets, announced %d before: the latter must be 1 to half of the former",
 			c.KeyRefresh, c.KeyPreAnnounce)
-	case c.AcceptTimeout < 0 || c.PeerIdleTimeout < 0 || c.MaxAccepting < 0:
+	case c.AcceptTimeout < 0 || c.PeerIdleTimeout < 0 || c.MaxAccepting < 0 || c.ReceiveBuffer < 0:
 		return c, errors.New("srt: timeouts and limits must not be negative")
 	}
 	return c, nil

@@ -37,7 +37,8 @@ type DialConfig struct {
 	// Answer is how the connection is used. OnOpen is called by Dial.
 	Answer Answer
 
-	// Config holds the rest; of it, PeerIdleTimeout, MaxPayload, Window, KeyRefresh, KeyPreAnnounce and Log are used.
+	// Config holds the rest; of it, PeerIdleTimeout, MaxPayload, Window, ReceiveBuffer, KeyRefresh, KeyPreAnnounce and Log are
+	// used.
 	Config Config
 }
 
@@ -74,7 +75,7 @@ func dialOn(ctx context.Context, sock *net.UDPConn, cfg DialConfig) (*Caller, er
 	if err != nil {
 		return nil, err
 	}
-	setReceiveBuffer(sock)
+	setReceiveBuffer(sock, cfg.Config.ReceiveBuffer)
 	h := newCall(&cfg)
 	if err := h.run(ctx, sock); err != nil {
 		return nil, err

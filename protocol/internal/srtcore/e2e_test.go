@@ -15,27 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-)
 
-// needs skips a test if a program is missing, and fails it on CI servers, which have everything.
-func needs(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		var err error
-		if element, ok := strings.CutPrefix(name, "gst:"); ok {
-			err = exec.Command("gst-inspect-1.0", "--exists", element).Run()
-		} else {
-			_, err = exec.LookPath(name)
-		}
-		switch {
-		case err == nil:
-		case os.Getenv("CI") != "":
-			t.Fatalf("%s is not installed", name)
-		default:
-			t.Skipf("%s is not installed", name)
-		}
-	}
-}
+	"github.com/org/mtx/protocol/internal/e2e"
+)
 
 // program is a client that was started.
 type program struct {
@@ -96,7 +78,7 @@ func libsrtURL(addr, streamID, options string, encrypted bool) string {
 const testPassphrase = "a-long-passphrase"
 
 func TestReceiveFromLibsrt(t *testing.T) {
-	needs(t, "srt-live-transmit")
+	e2e.Needs(t, "srt-live-transmit")
 	for i, tc := range libsrtCases {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +97,7 @@ func TestReceiveFromLibsrt(t *testing.T) {
 			})
 			addr := l.addr()
 			if tc.lossy {
-				addr = newRelay(t, l.Addr(), uint64(i)).addr()
+				addr = relay(t, l.Addr(), uint64(i)).Addr().String()
 			}
 			p := start(t, "srt-live-transmit", "-q", "-chunk:1316", "file://con", libsrtURL(addr, "publish:x", tc.options, tc.encrypted))
 			conn := l.conn(t)
@@ -146,7 +128,7 @@ func TestReceiveFromLibsrt(t *testing.T) {
 }
 
 func TestSendToLibsrt(t *testing.T) {
-	needs(t, "srt-live-transmit")
+	e2e.Needs(t, "srt-live-transmit")
 	for i, tc := range libsrtCases {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -160,7 +142,7 @@ func TestSendToLibsrt(t *testing.T) {
 			})
 			addr := l.addr()
 			if tc.lossy {
-				addr = newRelay(t, l.Addr(), uint64(20+i)).addr()
+				addr = relay(t, l.Addr(), uint64(20+i)).Addr().String()
 			}
 			c := start(t, "srt-live-transmit", "-q", "-chunk:1316", libsrtURL(addr, "read:x", tc.options, tc.encrypted), "file://con")
 			conn := l.conn(t)
@@ -202,7 +184,7 @@ func TestSendToLibsrt(t *testing.T) {
 }
 
 func TestLibsrtIsRefused(t *testing.T) {
-	needs(t, "srt-live-transmit")
+	e2e.Needs(t, "srt-live-transmit")
 	l := listen(t, Config{}, func(r *Request) (*Answer, error) {
 		if err := r.SetPassphrase(testPassphrase); err != nil {
 			return nil, err
@@ -258,7 +240,7 @@ func forwarder(t *testing.T, passphrase string) *testListener {
 }
 
 func TestFFmpegAndGStreamer(t *testing.T) {
-	needs(t, "ffmpeg", "gst-launch-1.0", "gst:srtsrc", "gst:srtsink")
+	e2e.Needs(t, "ffmpeg", "gst-launch-1.0", "gst:srtsrc", "gst:srtsink")
 	for _, passphrase := range []string{"", testPassphrase} {
 		t.Run(fmt.Sprintf("passphrase %q", passphrase), func(t *testing.T) {
 			t.Parallel()
@@ -299,7 +281,7 @@ func TestFFmpegAndGStreamer(t *testing.T) {
 }
 
 func TestGStreamerPublishes(t *testing.T) {
-	needs(t, "ffmpeg", "gst-launch-1.0", "gst:srtsink", "gst:x264enc")
+	e2e.Needs(t, "ffmpeg", "gst-launch-1.0", "gst:srtsink", "gst:x264enc")
 	l := forwarder(t, testPassphrase)
 	url := func(id string) string {
 		return "srt://" + l.addr() + "?mode=caller&streamid=" + id + "&passphrase=" + testPassphrase

@@ -21,9 +21,6 @@ var (
 )
 
 const (
-	// receiveBuffer is asked for at the socket, in bytes; the system may give less.
-	receiveBuffer = 4 << 20
-
 	// nap is how long the receive loop waits between reads while it has many connections, so that one read fetches
 	// several packets: every reader acknowledges a hundred times a second.
 	nap      = 2 * time.Millisecond
@@ -80,7 +77,7 @@ func Listen(sock *net.UDPConn, cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("srt: %w", err)
 	}
-	setReceiveBuffer(sock)
+	setReceiveBuffer(sock, cfg.ReceiveBuffer)
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Listener{
 		cfg:       cfg,

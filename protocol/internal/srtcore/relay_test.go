@@ -2,105 +2,33 @@ package srtcore
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 
 	srt "github.com/datarhei/gosrt"
+
+	"github.com/org/mtx/protocol/internal/lossy"
 )
 
-// relay passes datagrams between one client and a server, late, in disorder and not all of them.
-type relay struct {
-	front, back *net.UDPConn
-	delay       time.Duration // one way
-	jitter      time.Duration
-	loss        float64
-
-	mu     sync.Mutex
-	client netip.AddrPort
-	random *rand.Rand
-	lost   int
-	closed bool
-	wg     sync.WaitGroup
-}
-
-func newRelay(t testing.TB, server netip.AddrPort, seed uint64) *relay {
+// relay is a network that loses 5 %.
+func relay(t testing.TB, server netip.AddrPort, seed uint64) *lossy.Relay {
 	t.Helper()
-	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	r, err := lossy.New(server, lossy.Options{
+		Delay: 50 * time.Millisecond, Jitter: 8 * time.Millisecond, Loss: 0.05, Seed: seed,
+		Spare: func(p []byte) bool { // the handshake of gosrt's dialer is not repeated
+			return len(p) >= 2 && p[0] == 0x80 && p[1] == 0
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &relay{
-		front: front, back: back, delay: 50 * time.Millisecond, jitter: 8 * time.Millisecond, loss: 0.05,
-		random: rand.New(rand.NewPCG(seed, 1)),
-	}
-	front.SetReadBuffer(4 << 20)
-	back.SetReadBuffer(4 << 20)
-	r.wg.Go(func() {
-		r.pass(front, func(from netip.AddrPort) {
-			r.client = from
-		}, func(p []byte) { back.Write(p) })
-	})
-	r.wg.Go(func() {
-		r.pass(back, func(netip.AddrPort) {}, func(p []byte) {
-			r.mu.Lock()
-			to := r.client
-			r.mu.Unlock()
-			front.WriteToUDPAddrPort(p, to)
-		})
-	})
-	t.Cleanup(func() {
-		r.mu.Lock()
-		r.closed = true
-		r.mu.Unlock()
-		front.Close()
-		back.Close()
-		r.wg.Wait()
-	})
+	t.Cleanup(r.Close)
 	return r
 }
 
-func (r *relay) addr() string { return r.front.LocalAddr().String() }
-
-func (r *relay) pass(in *net.UDPConn, seen func(netip.AddrPort), out func(p []byte)) {
-	buf := make([]byte, 2048)
-	for {
-		n, from, err := in.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			r.mu.Lock()
-			closed := r.closed
-			r.mu.Unlock()
-			if closed {
-				return
-			}
-			continue
-		}
-		p := append([]byte(nil), buf[:n]...)
-		r.mu.Lock()
-		seen(from)
-		// The handshake of gosrt's dialer is not repeated.
-		handshake := n >= 2 && p[0] == 0x80 && p[1] == 0
-		drop := !handshake && r.random.Float64() < r.loss
-		wait := r.delay + time.Duration(r.random.Int64N(int64(r.jitter)))
-		if drop {
-			r.lost++
-		}
-		r.mu.Unlock()
-		if !drop {
-			time.AfterFunc(wait, func() { out(p) })
-		}
-	}
-}
-
-// lossy are the variants of the tests over the relay.
-var lossy = []struct {
+// variants are those of the tests over the relay.
+var variants = []struct {
 	name       string
 	passphrase string
 }{
@@ -115,7 +43,7 @@ func lossyConfig(c *srt.Config) {
 
 func TestLossyReceive(t *testing.T) {
 	t.Parallel()
-	for i, tc := range lossy {
+	for i, tc := range variants {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			const packets = 1500
@@ -123,8 +51,8 @@ func TestLossyReceive(t *testing.T) {
 			l := listen(t, Config{}, func(r *Request) (*Answer, error) {
 				return &Answer{OnData: seen.take}, r.SetPassphrase(tc.passphrase)
 			})
-			relay := newRelay(t, l.Addr(), uint64(i))
-			c := dial(t, relay.addr(), func(c *srt.Config) {
+			net := relay(t, l.Addr(), uint64(i))
+			c := dial(t, net.Addr().String(), func(c *srt.Config) {
 				lossyConfig(c)
 				c.Passphrase = tc.passphrase
 			})
@@ -144,22 +72,22 @@ func TestLossyReceive(t *testing.T) {
 			if s.PacketsReceivedRetrans == 0 || s.PacketsSentNAK == 0 || s.MsRTT < 80 {
 				t.Errorf("stats %+v", s)
 			}
-			t.Log(summary(relay, s))
+			t.Log(summary(net, s))
 		})
 	}
 }
 
 func TestLossySend(t *testing.T) {
 	t.Parallel()
-	for i, tc := range lossy {
+	for i, tc := range variants {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			const packets = 1500
 			l := listen(t, Config{KeyRefresh: 500, KeyPreAnnounce: 150}, func(r *Request) (*Answer, error) {
 				return &Answer{}, r.SetPassphrase(tc.passphrase)
 			})
-			relay := newRelay(t, l.Addr(), uint64(10+i))
-			c := dial(t, relay.addr(), func(c *srt.Config) {
+			net := relay(t, l.Addr(), uint64(10+i))
+			c := dial(t, net.Addr().String(), func(c *srt.Config) {
 				lossyConfig(c)
 				c.Passphrase = tc.passphrase
 			})
@@ -181,7 +109,7 @@ func TestLossySend(t *testing.T) {
 			if tc.passphrase != "" && s.PacketsSentKM < 2 {
 				t.Errorf("the key was not refreshed: %+v", s)
 			}
-			t.Log(summary(relay, s))
+			t.Log(summary(net, s))
 		})
 	}
 }
@@ -195,10 +123,8 @@ func (s *sequence) checkLossless(t testing.TB) {
 	}
 }
 
-func summary(r *relay, s Stats) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func summary(r *lossy.Relay, s Stats) string {
 	return fmt.Sprintf("%d datagrams lost; RTT %.0f ms, sent %d (%d again, %d reported lost), received %d (%d again, %d belated, %d missing, %d dropped)",
-		r.lost, s.MsRTT, s.PacketsSent, s.PacketsRetrans, s.PacketsSendLoss, s.PacketsReceived, s.PacketsReceivedRetrans,
+		r.Counts().Lost, s.MsRTT, s.PacketsSent, s.PacketsRetrans, s.PacketsSendLoss, s.PacketsReceived, s.PacketsReceivedRetrans,
 		s.PacketsReceivedBelated, s.PacketsReceivedLoss, s.PacketsReceivedDrop)
 }

@@ -110,14 +110,14 @@ func (r *socketReader) addr(s *unix.RawSockaddrInet6) (netip.AddrPort, bool) {
 func port(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
 
 // setReceiveBuffer goes beyond net.core.rmem_max where the process may.
-func setReceiveBuffer(c *net.UDPConn) {
+func setReceiveBuffer(c *net.UDPConn, size int) {
 	var err error
 	if rc, e := c.SyscallConn(); e == nil {
 		rc.Control(func(fd uintptr) { //nolint:errcheck // a closed socket fails later
-			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size)
 		})
 	}
 	if err != nil {
-		c.SetReadBuffer(receiveBuffer) //nolint:errcheck // best effort
+		c.SetReadBuffer(size) //nolint:errcheck // best effort
 	}
 }

@@ -31,6 +31,6 @@ func (r *socketReader) datagram(int) ([]byte, netip.AddrPort, bool) {
 	return r.data[:r.n], netip.AddrPortFrom(r.from.Addr().Unmap(), r.from.Port()), r.n < datagramSize
 }
 
-func setReceiveBuffer(c *net.UDPConn) {
-	c.SetReadBuffer(receiveBuffer) //nolint:errcheck // best effort
+func setReceiveBuffer(c *net.UDPConn, size int) {
+	c.SetReadBuffer(size) //nolint:errcheck // best effort
 }

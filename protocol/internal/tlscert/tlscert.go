@@ -11,6 +11,7 @@ package tlscert
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -22,19 +23,32 @@ const checkPeriod = time.Second
 // Config returns a configuration for servers. The files must be there and be
 // valid now; if they are not later on, the last certificate that was is used.
 func Config(certFile, keyFile string) (*tls.Config, error) {
-	c := &certificate{files: [2]string{certFile, keyFile}}
+	return LoggedConfig(certFile, keyFile, slog.New(slog.DiscardHandler))
+}
+
+// LoggedConfig is Config that tells when a certificate was loaded again, or could
+// not be.
+func LoggedConfig(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
+	c := &certificate{files: [2]string{certFile, keyFile}, log: log}
 	if _, err := c.get(nil); err != nil {
 		return nil, err
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}, nil
 }
 
+// fileStamp tells versions of a file apart.
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
 type certificate struct {
 	files [2]string
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	checked time.Time
-	stamp   [2]time.Time
+	stamp   [2]fileStamp
 	cert    *tls.Certificate
 }
 
@@ -45,10 +59,10 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c.cert, nil
 	}
 	c.checked = time.Now()
-	var stamp [2]time.Time
+	var stamp [2]fileStamp
 	for i, name := range c.files {
 		if st, err := os.Stat(name); err == nil {
-			stamp[i] = st.ModTime()
+			stamp[i] = fileStamp{st.ModTime(), st.Size()}
 		}
 	}
 	if c.cert != nil && stamp == c.stamp {
@@ -56,10 +70,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	cert, err := tls.LoadX509KeyPair(c.files[0], c.files[1])
 	if err != nil {
-		if c.cert != nil {
-			return c.cert, nil // half-written files: they are looked at again
+		if c.cert != nil { // half-written files: they are looked at again
+			c.log.Warn("cannot load the new certificate, the old one stays in use", "error", err)
+			return c.cert, nil
 		}
 		return nil, fmt.Errorf("cannot load the certificate: %w", err)
+	}
+	if c.cert != nil {
+		c.log.Info("certificate was loaded again", "file", c.files[0])
 	}
 	c.cert, c.stamp = &cert, stamp
 	return c.cert, nil

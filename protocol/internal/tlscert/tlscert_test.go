@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func TestReload(t *testing.T) {
 	}
 	now := time.Now()
 	write(t, cert, key, 1, now.Add(-time.Hour))
-	c := &certificate{files: [2]string{cert, key}}
+	c := &certificate{files: [2]string{cert, key}, log: slog.New(slog.DiscardHandler)}
 	check := func(want int64) {
 		t.Helper()
 		c.checked = time.Time{} // as if time had passed

@@ -1,0 +1,148 @@
+package webrtcpeer
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/ice/v4"
+
+	"github.com/org/mtx/protocol/internal/rtcegress"
+)
+
+// The muxes of the library close the sockets that they are given. The sockets
+// are not ours, so that they can outlive an engine when the configuration
+// changes: what the muxes get is lent.
+
+// lentUDP is a socket whose Close ends only the reading.
+type lentUDP struct {
+	*rtcegress.Conn
+	closed  atomic.Bool
+	stopped chan struct{} // the reader got the end
+	gone    atomic.Bool
+}
+
+func lendUDP(c *rtcegress.Conn) *lentUDP {
+	return &lentUDP{Conn: c, stopped: make(chan struct{})}
+}
+
+// Close implements net.PacketConn.
+func (c *lentUDP) Close() error {
+	c.closed.Store(true)
+	return c.Conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// ReadFromAddrPort implements ice.AddrPortReaderWriter. An error ends the mux, and
+// with it all peers: only the end of the socket is one.
+func (c *lentUDP) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		n, addr, err := c.Conn.ReadFromAddrPort(b)
+		switch {
+		case c.closed.Load() || errors.Is(err, net.ErrClosed):
+			if !c.gone.Swap(true) {
+				close(c.stopped)
+			}
+			return 0, netip.AddrPort{}, net.ErrClosed
+		case err == nil:
+			return n, addr, nil
+		}
+		time.Sleep(5 * time.Millisecond) // an error that stays must not spin
+	}
+}
+
+// ReadFrom implements net.PacketConn.
+func (c *lentUDP) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, addr, err := c.ReadFromAddrPort(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(addr), nil
+}
+
+// giveBack makes the socket as it was.
+func (c *lentUDP) giveBack() {
+	<-c.stopped
+	_ = c.Conn.SetReadDeadline(time.Time{})
+}
+
+// lentListener is a listener whose Close ends only the accepting.
+type lentListener struct {
+	net.Listener
+	closed atomic.Bool
+}
+
+type deadliner interface{ SetDeadline(time.Time) error }
+
+// Accept implements net.Listener.
+func (l *lentListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		switch {
+		case l.closed.Load():
+			if c != nil {
+				_ = c.Close()
+			}
+			return nil, net.ErrClosed
+		case err == nil:
+			return c, nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil, err
+		}
+		time.Sleep(5 * time.Millisecond) // too many open files, aborted connections
+	}
+}
+
+// Close implements net.Listener. A listener without deadlines is closed indeed.
+func (l *lentListener) Close() error {
+	l.closed.Store(true)
+	if d, ok := l.Listener.(deadliner); ok {
+		return d.SetDeadline(time.Unix(1, 0))
+	}
+	return l.Listener.Close()
+}
+
+func (l *lentListener) giveBack() {
+	if d, ok := l.Listener.(deadliner); ok {
+		_ = d.SetDeadline(time.Time{})
+	}
+}
+
+// udpMux tells ICE of one address per family only: with one socket for all, more
+// of them only cost a goroutine and pairs to check each. The remote side gets
+// all addresses, see hosts.
+type udpMux struct {
+	*ice.UDPMuxDefault
+	addrs []net.Addr
+}
+
+// GetListenAddresses implements ice.UDPMux.
+func (m *udpMux) GetListenAddresses() []net.Addr { return m.addrs }
+
+// muxAddrs chooses the addresses that stand for a socket.
+func muxAddrs(local net.Addr, n *hostNet) []net.Addr {
+	u, ok := local.(*net.UDPAddr)
+	if !ok || !u.IP.IsUnspecified() {
+		return []net.Addr{local}
+	}
+	var v4, v6 net.IP
+	for _, a := range n.addresses() {
+		ip := net.IP(a.ip.AsSlice())
+		switch {
+		case a.ip.Is4() && (v4 == nil || v4.IsLoopback()):
+			v4 = ip
+		case a.ip.Is6() && (v6 == nil || v6.IsLoopback()):
+			v6 = ip
+		}
+	}
+	if v4 == nil {
+		v4 = net.IPv4(127, 0, 0, 1)
+	}
+	list := []net.Addr{&net.UDPAddr{IP: v4, Port: u.Port}}
+	if u.IP.To4() == nil && v6 != nil {
+		list = append(list, &net.UDPAddr{IP: v6, Port: u.Port})
+	}
+	return list
+}

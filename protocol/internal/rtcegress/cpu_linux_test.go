@@ -1,0 +1,15 @@
+package rtcegress
+
+import (
+	"syscall"
+	"time"
+)
+
+// cpuTime returns the processor time of this process.
+func cpuTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
