@@ -210,6 +210,7 @@ type connState struct {
 	mute  atomic.Bool // limit did
 
 	// of the goroutine of the connection
+	asked    time.Time     // the last DESCRIBE came
 	grant    *router.Grant // the last one
 	grantKey grantKey
 	setup    *session // SETUP is being answered

@@ -144,8 +144,10 @@ func TestE2EBFrames(t *testing.T) {
 	}
 	reordered := false
 	for i := range dts {
-		if i > 0 && dts[i] <= dts[i-1] {
-			t.Errorf("decoding time %d comes after %d", dts[i], dts[i-1])
+		// FFmpeg guesses those of the first pictures, as many as are reordered
+		const guessed = 2
+		if i > guessed && dts[i] <= dts[i-1] || i > 0 && dts[i] < dts[i-1] {
+			t.Errorf("decoding time %d of picture %d comes after %d", dts[i], i, dts[i-1])
 		}
 		if pts[i] < dts[i] {
 			t.Errorf("picture is shown at %d and decoded at %d", pts[i], dts[i])

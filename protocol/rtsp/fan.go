@@ -35,13 +35,16 @@ type fan struct {
 	setups   sync.RWMutex // held while SETUP is being answered, see lockSetup
 	manage   sync.Mutex   // attaching and detaching
 	attached int
+	leave    *time.Timer // ends what expect began; nil if it is over
 	tap      *router.Tap
 	closed   bool
 	streams  [2]*gortsplib.ServerStream // [0] signalling only, [1] written by the library; nil until used
 	known    []media.Track              // what the description tells
 
-	mu      sync.Mutex // guards packetizers and positions
+	mu      sync.Mutex // guards packetizers, positions and what follows
 	scratch rtpbridge.Packets
+	joiners []*joiner
+	opening opening
 }
 
 // fanTrack is a track of a fan.
@@ -107,6 +110,9 @@ func (sv *server) newFan(s *router.Stream) (*fan, error) {
 		t := &fanTrack{index: i, ref: ref, codec: tracks[i].Codec, video: tracks[i].Codec.Kind() == media.Video}
 		f.tracks[i] = t
 		f.byMedia[ref.Media] = append(f.byMedia[ref.Media], t)
+		if t.video && f.opening.lead == nil {
+			f.opening.lead = t
+		}
 	}
 	main, err := f.main()
 	if err != nil {
@@ -213,6 +219,27 @@ func (f *fan) attach() {
 	f.manage.Lock()
 	defer f.manage.Unlock()
 	f.attached++
+	f.attachLocked()
+}
+
+// expect follows the stream for a while, because a client has asked for it.
+func (f *fan) expect() {
+	f.manage.Lock()
+	defer f.manage.Unlock()
+	f.attachLocked()
+	switch {
+	case f.closed:
+	case f.leave == nil:
+		f.leave = time.AfterFunc(keepOpening, f.leaveUnused)
+	default:
+		f.leave.Reset(keepOpening)
+	}
+}
+
+func (f *fan) attachLocked() {
+	f.mu.Lock()
+	f.opening.until = time.Now().Add(keepOpening)
+	f.mu.Unlock()
 	if f.tap == nil && !f.closed {
 		f.forget()
 		f.tap = f.stream.Tap(router.TapOptions{RTP: true}, f.onUnit)
@@ -229,15 +256,30 @@ func (f *fan) forget() {
 			t.report.forget()
 		}
 	}
+	f.opening.drop()
 }
 
 func (f *fan) detach() {
 	f.manage.Lock()
 	defer f.manage.Unlock()
 	f.attached--
-	if f.attached == 0 && f.tap != nil {
+	f.leaveLocked()
+}
+
+// leaveUnused runs when the time of expect is over.
+func (f *fan) leaveUnused() {
+	f.manage.Lock()
+	defer f.manage.Unlock()
+	f.leave = nil
+	f.leaveLocked()
+}
+
+// leaveLocked stops following the stream if nobody needs it. f.manage is held.
+func (f *fan) leaveLocked() {
+	if f.attached == 0 && f.leave == nil && f.tap != nil {
 		f.tap.Close()
 		f.tap = nil
+		f.forget()
 	}
 }
 
@@ -251,6 +293,10 @@ func (f *fan) close() {
 	f.manage.Lock()
 	defer f.manage.Unlock()
 	f.closed = true
+	if f.leave != nil {
+		f.leave.Stop()
+		f.leave = nil
+	}
 	if f.tap != nil {
 		f.tap.Close()
 		f.tap = nil
@@ -260,33 +306,6 @@ func (f *fan) close() {
 		if s != nil {
 			s.Close()
 		}
-	}
-}
-
-// play adds a reader that begins with sender reports, so that it can align the
-// tracks from the start.
-func (f *fan) play(r egress.Reader, tracks []int) {
-	var backlog []*egress.Message
-	f.mu.Lock()
-	for _, i := range tracks {
-		t := f.tracks[i]
-		t.readers.Add(1)
-		if m := f.reportLocked(t, r.Wants()); m != nil {
-			backlog = append(backlog, m)
-		}
-	}
-	f.mu.Unlock()
-	f.group.Add(r, backlog...)
-	for _, m := range backlog {
-		m.Release()
-	}
-}
-
-// stop removes a reader. When it returns, nothing is sent to it anymore.
-func (f *fan) stop(r egress.Reader, tracks []int) {
-	f.group.Remove(r)
-	for _, i := range tracks {
-		f.tracks[i].readers.Add(-1)
 	}
 }
 
@@ -311,6 +330,7 @@ func (f *fan) onUnit(track int, u *media.Unit) {
 		return
 	}
 	t.report.count(n, len(f.scratch.Data))
+	keep := f.begin(t, u)
 	if readers := t.readers.Load(); readers > 0 {
 		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(readers))
 		if f.due(t) {
@@ -318,38 +338,64 @@ func (f *fan) onUnit(track int, u *media.Unit) {
 		}
 		f.group.Send(f.encode(t, u.RandomAccess))
 	}
+	if keep {
+		f.opening.add(f, t, u.RandomAccess)
+	}
 	if full := f.full.Load(); full > 0 {
 		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(full))
 		f.writeFull(t, u.NTP)
 	}
 }
 
+// begin lets readers in, and tells whether the unit in scratch is kept for others.
+func (f *fan) begin(t *fanTrack, u *media.Unit) (keep bool) {
+	if f.opening.lead == nil {
+		return false
+	}
+	now := t.report.last
+	f.opening.begin(f, t, u.RandomAccess, u.More, now)
+	if len(f.joiners) > 0 {
+		f.admit(t, u.RandomAccess, now)
+	}
+	return len(f.joiners) > 0 || f.opening.wanted(now)
+}
+
 // encode makes what readers need of the packets in scratch.
 func (f *fan) encode(t *fanTrack, key bool) *egress.Message {
-	const frameHeader = 4
-	p := f.sv.pool
-	m := p.NewMessage()
-	m.Track, m.Video, m.Key = t.index, t.video, key
-	size := len(f.scratch.Data)
+	m := f.message(t, key)
 	for _, ch := range f.group.Channels(t.index) {
-		b := p.Get(size + frameHeader*len(f.scratch.Sizes))
-		off := 0
-		for _, n := range f.scratch.Sizes {
-			b.AppendFrame(ch, f.scratch.Data[off:off+n])
-			off += n
-		}
-		m.SetInterleaved(ch, b)
+		f.encodeFor(m, int(ch), f.scratch.Data, f.scratch.Sizes)
 	}
 	if f.group.WantsPackets(t.index) {
-		b := p.Get(size)
-		off := 0
-		for _, n := range f.scratch.Sizes {
-			b.AppendPacket(f.scratch.Data[off : off+n])
-			off += n
-		}
-		m.SetPackets(b)
+		f.encodeFor(m, egress.AsPackets, f.scratch.Data, f.scratch.Sizes)
 	}
 	return m
+}
+
+func (f *fan) message(t *fanTrack, key bool) *egress.Message {
+	m := f.sv.pool.NewMessage()
+	m.Track, m.Video, m.Key = t.index, t.video, key
+	return m
+}
+
+// encodeFor adds packets in the form that a channel needs (see egress.Want).
+func (f *fan) encodeFor(m *egress.Message, channel int, data []byte, sizes []int) {
+	const frameHeader = 4
+	if channel == egress.AsPackets {
+		b := f.sv.pool.Get(len(data))
+		for _, n := range sizes {
+			b.AppendPacket(data[:n])
+			data = data[n:]
+		}
+		m.SetPackets(b)
+		return
+	}
+	b := f.sv.pool.Get(len(data) + frameHeader*len(sizes))
+	for _, n := range sizes {
+		b.AppendFrame(uint8(channel), data[:n])
+		data = data[n:]
+	}
+	m.SetInterleaved(uint8(channel), b)
 }
 
 // writeFull gives packets to the library, which copies them.

@@ -290,6 +290,15 @@ func (rd *reader) got(media, payloadType, n int) []*rtp.Packet {
 	return rd.packets[key]
 }
 
+// reported waits for a report of a section, with what comes along, and returns all.
+func (rd *reader) reported(media int) []rtcp.Packet {
+	rd.t.Helper()
+	rd.await("a report", func() bool { return len(rd.reports[media]) > 1 })
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	return rd.reports[media]
+}
+
 // over waits for the end of a client.
 func over(t testing.TB, what string, done chan error) error {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
@@ -36,6 +37,7 @@ func (sv *server) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (
 ) {
 	defer sv.recoverInto(&res, &err)
 	cs := ctx.Conn.UserData().(*connState) //nolint:forcetypeassert // set when it was opened
+	cs.asked = time.Now()
 	grant, err := cs.authorize(router.ActionRead, ctx.Request, cs.id, ctx.Path, ctx.Query)
 	if err == nil {
 		var s *router.Stream
@@ -55,6 +57,7 @@ func (sv *server) describe(s *router.Stream) (*gortsplib.ServerStream, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.expect()
 	f.refreshDescription()
 	return f.main()
 }
@@ -139,7 +142,7 @@ func (s *session) setupRead(cs *connState, ctx *gortsplib.ServerHandlerOnSetupCt
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.attach(grant)
+	f, err := s.attach(grant, cs.asked)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +165,10 @@ func (s *session) setupRead(cs *connState, ctx *gortsplib.ServerHandlerOnSetupCt
 }
 
 // attach makes the session a reader, unless it is one.
-func (s *session) attach(grant *router.Grant) (*fan, error) {
+func (s *session) attach(grant *router.Grant, asked time.Time) (*fan, error) {
+	if asked.IsZero() { // there was no DESCRIBE
+		asked = time.Now()
+	}
 	s.mu.Lock()
 	f, old := s.fan, s.grant
 	s.mu.Unlock()
@@ -184,7 +190,7 @@ func (s *session) attach(grant *router.Grant) (*fan, error) {
 	f.attach()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.grant, s.att, s.fan = grant, att, f
+	s.grant, s.att, s.fan, s.asked = grant, att, f, asked
 	return f, nil
 }
 
@@ -213,13 +219,15 @@ func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Respo
 		return &base.Response{StatusCode: base.StatusBadRequest}, err
 	}
 	s.playing = true
+	agent, asked := strings.Join(ctx.Request.Header["User-Agent"], ""), s.asked
+	s.asked = time.Time{}
 	// media must not overtake the answer
 	start := func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.playing && s.reader == nil {
 			s.reader = reader
-			s.fan.play(reader, s.trackIndexes())
+			s.fan.play(reader, s.trackIndexes(), agent, asked)
 			s.logReading()
 		}
 	}
@@ -367,7 +375,8 @@ func (s *session) placed(res *base.Response) {
 const maxHeader = 2048
 
 // rtpInfo replaces the RTP-Info header of the library, which has not seen our
-// packets. The header is optional.
+// packets. It tells nothing about where tracks begin if they wait for a key frame.
+// The header is optional.
 func (s *session) rtpInfo(res *base.Response) {
 	var old headers.RTPInfo
 	if old.Unmarshal(res.Header["RTP-Info"]) != nil {
@@ -375,8 +384,10 @@ func (s *session) rtpInfo(res *base.Response) {
 	}
 	medias := s.ss.Medias()
 	if s.bypass && len(old) == len(medias) {
+		waits := s.fan.lead(s.trackIndexes()) != nil
 		for i, m := range medias {
-			if len(m.Formats) == 1 && len(s.fan.byMedia[m]) == 1 {
+			old[i].SequenceNumber, old[i].Timestamp = nil, nil
+			if !waits && len(m.Formats) == 1 && len(s.fan.byMedia[m]) == 1 {
 				old[i].SequenceNumber, old[i].Timestamp = s.fan.position(s.fan.byMedia[m][0])
 			}
 		}

@@ -67,6 +67,9 @@ func (r *report) forget() { r.last, r.sent = time.Time{}, time.Time{} }
 // 3550 section 6.1). The name ties the tracks of a stream together. It returns
 // nil before the first packet.
 func (f *fan) senderReport(t *fanTrack) []byte {
+	if t == nil {
+		return nil
+	}
 	_, rtpTime, when, ok := t.pk.Position()
 	if !ok || when.IsZero() || t.report.last.IsZero() {
 		return nil
@@ -94,13 +97,20 @@ func (f *fan) first() *fanTrack {
 	return nil
 }
 
-// reportLocked makes a report for readers that want these encodings; nil if
-// there is nothing to report yet. f.mu is held.
-func (f *fan) reportLocked(t *fanTrack, wants []egress.Want) *egress.Message {
-	b := f.senderReport(t)
-	if b == nil {
-		return nil
+// reportsLocked makes reports for readers of these tracks, about those of which
+// there is something to report yet. f.mu is held.
+func (f *fan) reportsLocked(r egress.Reader, tracks []int) []*egress.Message {
+	var list []*egress.Message
+	for _, i := range tracks {
+		if b := f.senderReport(f.tracks[i]); b != nil {
+			list = append(list, f.reportMessage(f.tracks[i], r.Wants(), b))
+		}
 	}
+	return list
+}
+
+// reportMessage makes a message of a report for readers that want these encodings.
+func (f *fan) reportMessage(t *fanTrack, wants []egress.Want, rtcp []byte) *egress.Message {
 	m := f.sv.pool.NewMessage()
 	m.Track, m.Control = t.index, true
 	for _, w := range wants {
@@ -108,9 +118,9 @@ func (f *fan) reportLocked(t *fanTrack, wants []egress.Want) *egress.Message {
 			continue
 		}
 		if w.Channel == egress.AsPackets {
-			f.setPackets(m, b)
+			f.setPackets(m, rtcp)
 		} else {
-			f.setFrame(m, uint8(w.Channel), b)
+			f.setFrame(m, uint8(w.Channel), rtcp)
 		}
 	}
 	return m

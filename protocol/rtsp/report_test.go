@@ -28,8 +28,7 @@ func TestReportsOfFirstPackets(t *testing.T) {
 				} else {
 					p.write(1, audioPacket(97, 700, rtpTime, 50))
 				}
-				rd.await("a report", func() bool { return len(rd.reports[i]) > 1 })
-				checkReports(t, rd.reports[i], rd.got(i, 96+i, 1)[0].SSRC, rtpTime, &cname)
+				checkReports(t, rd.reported(i), rd.got(i, 96+i, 1)[0].SSRC, rtpTime, &cname)
 			}
 		})
 	}
@@ -59,9 +58,8 @@ func TestNoStalePosition(t *testing.T) {
 		}
 	}
 	p.write(0, h264Frame(96, 900, 990000, 2, 100)...)
-	rd.await("a report", func() bool { return len(rd.reports[0]) > 1 })
 	cname := ""
-	checkReports(t, rd.reports[0], rd.got(0, 96, 1)[0].SSRC, 990000, &cname)
+	checkReports(t, rd.reported(0), rd.got(0, 96, 1)[0].SSRC, 990000, &cname)
 }
 
 // When a publisher tells how its tracks are aligned, readers are told too.

@@ -17,6 +17,10 @@
 // through it: RTP packets are written by this package, whole access units at a
 // time, from bytes that all readers share, with one system call per reader (TCP)
 // or less (UDP). Multicast, SRTP and tunnels use gortsplib's own writer.
+//
+// Readers of the first kind begin with a key frame, which they wait for up to five
+// seconds: the next one, or one that came while they were asking for the stream.
+// The others get what comes next.
 package rtsp
 
 import (

@@ -35,7 +35,8 @@ type session struct {
 	publish *publication // nil: not publishing
 	att     *router.Attachment
 	fan     *fan
-	bypass  bool // media is written by us
+	asked   time.Time // when the client asked for the stream; zero once it has played
+	bypass  bool      // media is written by us
 	places  map[*description.Media]headers.Transport
 	reader  egress.Reader // nil: not playing, or media is not written by us
 	playing bool

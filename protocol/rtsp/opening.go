@@ -1,0 +1,151 @@
+package rtsp
+
+import (
+	"slices"
+	"time"
+
+	"github.com/org/mtx/protocol/internal/egress"
+)
+
+const (
+	// keepOpening is how long key frames are kept for a client that has asked for
+	// the stream and does not play yet.
+	keepOpening = 3 * time.Second
+
+	// maxOpeningAge is how old the key frame may be that a reader begins with.
+	maxOpeningAge = 2 * time.Second
+
+	// Bounds of what is kept, and of what may be sent at once without overrunning
+	// the receive buffer of a UDP reader, bytes.
+	maxOpening    = 4 << 20
+	maxOpeningUDP = 64 << 10
+)
+
+// opening is what has just passed, of all tracks. It is kept only while readers
+// wait, or clients are about to play:
+//
+//   - since the start of the current picture, because a slow key frame comes in
+//     parts, of which the first ones hold its parameters
+//   - since the last key frame, so that clients that were asking for the stream
+//     when it came need not wait for another one
+//   - and since the start of the picture before, see prelude
+//
+// Pictures are those of the leading track. Guarded by fan.mu.
+type opening struct {
+	lead  *fanTrack // the first video track; nil without video
+	until time.Time // key frames are kept
+	more  bool      // the access unit of the leading track goes on
+
+	units   []openingUnit
+	start   int       // index of the first unit of the key frame, or of the current picture
+	current int       // index of the first unit of the current picture
+	before  int       // index of the first unit of the picture before
+	keyed   bool      // there is a key frame
+	since   time.Time // when it came
+	reports []openingUnit
+	bytes   int
+	cut     bool // too much has passed since
+}
+
+// openingUnit is a unit of a track in RTP packets, or a sender report.
+type openingUnit struct {
+	track int
+	key   bool
+	data  []byte
+	sizes []int // bytes of each packet
+}
+
+// wanted tells whether there are clients that are about to play.
+func (o *opening) wanted(now time.Time) bool { return now.Before(o.until) }
+
+// drop forgets all units.
+func (o *opening) drop() {
+	*o = opening{lead: o.lead, until: o.until}
+}
+
+// begin is called before a unit is sent, and forgets what nothing needs anymore.
+func (o *opening) begin(f *fan, t *fanTrack, key, more bool, now time.Time) {
+	if t != o.lead {
+		return
+	}
+	if !o.more { // a picture starts
+		o.before, o.current = o.current, len(o.units)
+		if !o.keyed || !o.wanted(now) {
+			o.startHere()
+		}
+	}
+	o.more = more
+	if key && !(o.keyed && o.start == o.current) {
+		o.startHere()
+		o.keyed, o.since, o.reports = true, now, nil
+		for _, x := range f.tracks {
+			if b := f.senderReport(x); b != nil {
+				o.reports = append(o.reports, openingUnit{track: x.index, data: b})
+			}
+		}
+	}
+}
+
+// startHere makes the current picture the first one, but for the one before.
+func (o *opening) startHere() {
+	for _, u := range o.units[:o.before] {
+		o.bytes -= len(u.data)
+	}
+	o.units = slices.Delete(o.units, 0, o.before)
+	o.current -= o.before
+	o.before, o.start = 0, o.current
+	o.keyed, o.cut = false, false
+}
+
+// add keeps the unit in scratch.
+func (o *opening) add(f *fan, t *fanTrack, key bool) {
+	if o.cut || len(o.units) == 0 && t != o.lead {
+		return
+	}
+	o.bytes += len(f.scratch.Data)
+	if o.bytes > maxOpening {
+		o.units, o.before, o.current, o.start, o.bytes, o.cut = nil, 0, 0, 0, 0, true
+		return
+	}
+	o.units = append(o.units, openingUnit{t.index, key, slices.Clone(f.scratch.Data), slices.Clone(f.scratch.Sizes)})
+}
+
+// serves tells whether a reader can begin with what is kept, at once: nobody gets
+// what passed before it was asked for.
+func (o *opening) serves(j *joiner, now time.Time) bool {
+	_, datagrams := j.reader.(*egress.UDPReader)
+	return j.lead == o.lead && o.keyed && !o.cut && len(o.units) > o.start && o.early(j) &&
+		!j.asked.IsZero() && !o.since.Before(j.asked) && now.Sub(o.since) <= maxOpeningAge &&
+		(!datagrams || o.bytes <= maxOpeningUDP)
+}
+
+// early tells whether there is what the reader needs before the key frame.
+func (o *opening) early(j *joiner) bool { return !j.early || o.start > 0 }
+
+// messages are what a reader begins with.
+func (o *opening) messages(f *fan, j *joiner) []*egress.Message {
+	var list []*egress.Message
+	for _, u := range o.reports {
+		if slices.Contains(j.tracks, u.track) {
+			list = append(list, f.reportMessage(f.tracks[u.track], j.reader.Wants(), u.data))
+		}
+	}
+	units := o.units[o.start:]
+	if j.early {
+		units = append(o.prelude(), units...)
+	}
+	for _, u := range units {
+		if !slices.Contains(j.tracks, u.track) {
+			continue
+		}
+		f.stream.AddOutbound(uint64(len(u.data)))
+		m := f.message(f.tracks[u.track], u.key)
+		for _, w := range j.reader.Wants() {
+			if w.Track == u.track {
+				f.encodeFor(m, w.Channel, u.data, u.sizes)
+			}
+		}
+		list = append(list, m)
+	}
+	return list
+}
