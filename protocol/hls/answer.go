@@ -68,6 +68,10 @@ func isPlaylist(file string) bool { return strings.HasSuffix(file, ".m3u8") }
 // get returns a file as soon as it exists. Only the parameters of the query that
 // belong to HLS matter.
 func (in *instance) get(ctx context.Context, file string, q url.Values) (*answer, error) {
+	file, ok := in.local(file)
+	if !ok {
+		return nil, errNotFound
+	}
 	key, query, err := in.key(file, q)
 	if err != nil {
 		return nil, err
@@ -99,6 +103,14 @@ func (e *badQueryError) Error() string {
 	return fmt.Sprintf("query parameter %s=%q: must be a number in the range of the playlist", e.name, e.value)
 }
 
+// local removes from a name what makes it differ from that of another instance.
+func (in *instance) local(file string) (string, bool) {
+	if !isPlaylist(file) || file == indexFile {
+		return file, true
+	}
+	return strings.CutPrefix(file, in.place.prefix())
+}
+
 // key names an answer: what is the same for all clients has one key.
 func (in *instance) key(file string, q url.Values) (key, query string, err error) {
 	if in.m.Variant != LowLatency || !isPlaylist(file) || file == indexFile {
@@ -113,6 +125,12 @@ func (in *instance) key(file string, q url.Values) (key, query string, err error
 		n, err := strconv.ParseUint(v, 10, 64)
 		if err != nil || n > limit {
 			return "", "", &badQueryError{name, v}
+		}
+		if name == "_HLS_msn" && in.place.sequence > 0 {
+			if n < in.place.sequence+gaps { // the client comes from an earlier instance
+				return file + "?", "", nil
+			}
+			n -= in.place.sequence
 		}
 		out.Set(name, strconv.FormatUint(n, 10))
 	}
@@ -215,9 +233,10 @@ func (in *instance) render(file, query string) (rec *recorder) {
 		muxers, file = muxers[n:n+1], name
 	}
 	for {
-		in.cacheMu.Lock()
-		next := in.next
-		in.cacheMu.Unlock()
+		var next <-chan struct{}
+		if in.m.Variant == MPEGTS {
+			next = in.nextVersion()
+		}
 		for _, g := range muxers { // names of media files are unique
 			rec = handle(g.Handle, file, query)
 			if rec.status != 0 {
@@ -227,14 +246,8 @@ func (in *instance) render(file, query string) (rec *recorder) {
 		if !isPlaylist(file) || rec.status != http.StatusOK {
 			return rec
 		}
-		if in.m.Variant != MPEGTS {
-			rec.body = addDates(rec.body)
-		}
-		n := segments(rec.body)
-		if n >= max(minSegments, startSegments) {
-			in.young.Store(false)
-		}
-		if in.m.Variant != MPEGTS || n >= minSegments {
+		if in.m.Variant != MPEGTS || segments(rec.body) >= minSegments {
+			rec.body = in.finish(rec.body)
 			return rec
 		}
 		select {
@@ -243,6 +256,25 @@ func (in *instance) render(file, query string) (rec *recorder) {
 			return &recorder{status: http.StatusInternalServerError}
 		}
 	}
+}
+
+// finish completes a media playlist of gohlslib.
+func (in *instance) finish(body []byte) []byte {
+	if in.prefix.Load() == nil {
+		if p := filePrefix(body); p != "" {
+			in.prefix.Store(&p)
+		}
+	}
+	if in.m.Variant != MPEGTS {
+		body = addDates(body)
+	}
+	body, last := in.place.put(body)
+	next := last + 1
+	if in.m.Variant == LowLatency {
+		next++ // of the next segment there are parts
+	}
+	in.line.know(next)
+	return body
 }
 
 // segments counts those that exist.

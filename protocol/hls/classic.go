@@ -16,21 +16,15 @@ import (
 // knowsLowLatency judges a client by its name.
 func knowsLowLatency(userAgent string) bool { return !strings.Contains(userAgent, "GStreamer") }
 
-// startSegments is how many segments a client must see of that kind:
-// GStreamer starts three before the end, and stumbles when it gets there.
-const startSegments = 4
-
 // getClassic is get for clients that do not know low latency.
 func (in *instance) getClassic(ctx context.Context, file string, q url.Values) (*answer, error) {
 	for {
-		in.cacheMu.Lock()
-		next := in.next
-		in.cacheMu.Unlock()
+		next := in.nextVersion()
 		a, err := in.get(ctx, file, q)
 		if err != nil {
 			return nil, err
 		}
-		if segments(a.body) >= startSegments {
+		if segments(a.body) >= minSegments {
 			return a.derive("\x00classic", classic), nil
 		}
 		select {

@@ -124,19 +124,37 @@ func (s *server) fetch(r *http.Request, grant *router.Grant, file string) (*muxe
 	if r.URL.RawQuery != "" {
 		q = r.URL.Query()
 	}
+	kicked := false
 	for {
 		m := s.find(grant.Path())
 		if m == nil {
 			if !isPlaylist(file) {
-				return nil, nil, errNotFound
+				return nil, nil, s.gone(ctx, grant.Path(), file)
 			}
 			m = s.demand(grant)
 		}
 		a, err := m.get(ctx, grant, wish{file, q, isPlaylist(file) && !knowsLowLatency(r.UserAgent())})
-		if !errors.Is(err, errIdle) {
+		switch {
+		case errors.Is(err, errIdle):
+		case errors.Is(err, router.ErrKicked) && isPlaylist(file) && !kicked:
+			kicked = true // perhaps because of a limit of the viewer that it was made for
+		case !isPlaylist(file) && errors.Is(err, errNotFound):
+			return nil, nil, s.gone(ctx, grant.Path(), file)
+		case isPlaylist(file) && file != indexFile && isAway(err) && s.await(ctx, grant.Path()):
+		default:
 			return m, a, err
 		}
 	}
+}
+
+// gone tells why a media file is not there. Players that were there before a
+// restart take errNotFound for the end of everything, errGone for a reason to
+// look at the playlist again; it comes when there is something to see.
+func (s *server) gone(ctx context.Context, path, file string) error {
+	if t := s.pastOf(path); t != nil && t.had(file) && s.await(ctx, path) {
+		return errGone
+	}
+	return errNotFound
 }
 
 // wish is what a client asks for.
@@ -256,7 +274,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, name, file strin
 		errors.Is(err, router.ErrPathNotFound), errors.Is(err, router.ErrNoStream),
 		errors.Is(err, router.ErrStreamClosed), errors.Is(err, router.ErrStartTimeout):
 		status = http.StatusNotFound
-	case errors.Is(err, errBusy), errors.Is(err, router.ErrTooManyReaders), errors.Is(err, router.ErrClosed),
+	case errors.Is(err, errBusy), errors.Is(err, errGone), errors.Is(err, router.ErrTooManyReaders), errors.Is(err, router.ErrClosed),
 		errors.Is(err, router.ErrConfigChanged), errors.Is(err, router.ErrKicked):
 		status = http.StatusServiceUnavailable
 	}

@@ -5,23 +5,25 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/org/mtx/protocol/httpserver"
 	"github.com/org/mtx/router"
-	"github.com/org/mtx/router/routertest"
 )
 
 func listenOn(addr string) httpserver.Endpoint { return httpserver.Listen{Addr: addr} }
@@ -280,6 +282,42 @@ func TestPageIsSafe(t *testing.T) {
 	}
 }
 
+// HTTP/2 and TLS, behind a proxy.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	pair := httptest.NewUnstartedServer(nil)
+	pair.StartTLS()
+	pair.Close()
+	var seen atomic.Value
+	auth := router.AuthenticatorFunc(func(_ context.Context, q *router.AccessRequest) (router.Identity, error) {
+		seen.Store(q.Addr.String())
+		return router.Identity{}, nil
+	})
+	g := newRig(t, Server{HTTP: httpserver.Listen{
+		Addr: "127.0.0.1:0", TLS: &tls.Config{Certificates: pair.TLS.Certificates}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	}}, auth)
+	g.url = strings.Replace(g.url, "http:", "https:", 1)
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	g.http.Transport = tr
+	g.publish("cam", videoAudio(), sps1080)
+	_, list := g.get("/cam/video1_stream.m3u8")
+	for range 5 { // each waits for a part
+		hint := regexp.MustCompile(`PRELOAD-HINT:TYPE=PART,URI="([^"]+)"`).FindStringSubmatch(list)
+		if hint == nil {
+			t.Fatalf("no hint in\n%s", list)
+		}
+		res, body := g.get("/cam/"+hint[1], "X-Forwarded-For", "192.0.2.7")
+		if res.ProtoMajor != 2 || res.StatusCode != 200 || len(body) == 0 {
+			t.Errorf("HTTP/%d %d, %d bytes", res.ProtoMajor, res.StatusCode, len(body))
+		}
+		_, list = g.get("/cam/video1_stream.m3u8", "X-Forwarded-For", "192.0.2.7")
+	}
+	if seen.Load() != "192.0.2.7" {
+		t.Errorf("the client has address %v", seen.Load())
+	}
+}
+
 // Blocking requests are not cut by the deadlines of the connection.
 func TestLongPoll(t *testing.T) {
 	t.Parallel()
@@ -475,11 +513,6 @@ func FuzzRequest(f *testing.F) {
 	for _, s := range []string{"/cam", "/cam/index.m3u8", "/a/b/x_part1.mp4", "//x", "/../x", "/cam/v2_video1_stream.m3u8", "/~a/"} {
 		f.Add(s, "_HLS_msn=1&_HLS_part=2&jwt=x")
 	}
-	h := routertest.New(f, router.Config{
-		Protocols: []router.Protocol{&Server{HTTP: httpserver.Listen{Addr: "127.0.0.1:0"}}},
-		Paths:     []router.PathConfig{{Name: "all_others"}},
-	})
-	_ = h
 	f.Fuzz(func(t *testing.T, p, query string) {
 		name, file := splitPath(p)
 		if router.ValidatePathName(name) == nil && strings.Contains(name, "..") && strings.Contains("/"+name+"/", "/../") {

@@ -42,7 +42,12 @@ type instance struct {
 	stream  *router.Stream
 	dir     string
 
+	line   *timeline
+	place  place
+	prefix atomic.Pointer[string] // of the names of its files
+
 	origin  time.Duration
+	latest  time.Duration // time of the last unit, from origin
 	started bool
 	codecs  map[int]media.Codec // of video tracks, when they began
 	clocks  map[int]clock
@@ -51,12 +56,9 @@ type instance struct {
 
 	version atomic.Uint64 // changes whenever playlists may have changed
 
-	// young tells that playlists may have too few segments for some clients. Then
-	// next is closed and replaced whenever version changes.
-	young atomic.Bool
-
+	waited  atomic.Bool // next is not nil
 	cacheMu sync.Mutex
-	next    chan struct{}
+	next    chan struct{} // closed when version changes; nil if nobody waits
 	answers map[string]*answer
 	blocked int // answers that are being made
 	swept   time.Time
@@ -80,9 +82,10 @@ func newInstance(m *muxer, stream *router.Stream) (*instance, error) {
 	in := &instance{
 		m: m, stream: stream, layout: hlsbridge.NewLayout(stream.Tracks(), m.Variant),
 		tracks: map[int][]target{}, leading: map[int]bool{}, codecs: map[int]media.Codec{}, clocks: map[int]clock{},
-		answers: map[string]*answer{}, next: make(chan struct{}), done: make(chan struct{}),
+		answers: map[string]*answer{}, done: make(chan struct{}),
 	}
-	in.young.Store(m.Variant != FMP4) // there gohlslib waits
+	in.line = m.timeline(m.path)
+	in.place = in.line.begin(shapeOf(stream.Tracks(), in.layout))
 	variant, _ := m.Variant.Muxer()
 	for n, tracks := range in.layout.Muxers {
 		g := &gohlslib.Muxer{
@@ -127,6 +130,11 @@ func (in *instance) indexes() []int {
 
 // close ends what waits, and removes what is left on disk.
 func (in *instance) close() {
+	prefix := ""
+	if p := in.prefix.Load(); p != nil {
+		prefix = *p
+	}
+	in.line.over(in.latest, prefix) // before anybody is told
 	in.cacheMu.Lock()
 	close(in.done)
 	in.cacheMu.Unlock()
@@ -164,11 +172,12 @@ func (in *instance) write(track int, u *media.Unit) error {
 	codec := in.stream.Tracks()[track].Codec
 	pts := media.Duration(u.PTS, codec.ClockRate())
 	if !in.started {
-		in.started, in.origin = true, pts
+		in.started, in.origin = true, pts-in.line.start()
 	}
 	if err := in.check(track, codec, u, pts); err != nil {
 		return err
 	}
+	in.latest = max(in.latest, pts-in.origin)
 	for _, t := range in.tracks[track] {
 		if err := t.track.Write(t.muxer, codec, u, in.origin); err != nil {
 			if err := in.failed(err); err != nil {
@@ -180,14 +189,26 @@ func (in *instance) write(track int, u *media.Unit) error {
 	}
 	if in.leading[track] && (u.RandomAccess || in.m.Variant == LowLatency) {
 		in.version.Add(1)
-		if in.young.Load() {
+		if in.waited.Load() {
 			in.cacheMu.Lock()
 			close(in.next)
-			in.next = make(chan struct{})
+			in.next = nil
+			in.waited.Store(false)
 			in.cacheMu.Unlock()
 		}
 	}
 	return nil
+}
+
+// nextVersion returns a channel that is closed when playlists may have changed.
+func (in *instance) nextVersion() <-chan struct{} {
+	in.cacheMu.Lock()
+	defer in.cacheMu.Unlock()
+	if in.next == nil {
+		in.next = make(chan struct{})
+		in.waited.Store(true)
+	}
+	return in.next
 }
 
 // check finds out whether the muxers can go on with a unit.
@@ -241,5 +262,10 @@ func (in *instance) failed(err error) error {
 	return nil
 }
 
-// errNotFound: there is no such file, or not anymore.
-var errNotFound = errors.New("no such file")
+var (
+	// errNotFound: there is no such file, or not anymore.
+	errNotFound = errors.New("no such file")
+
+	// errGone: there was such a file before the stream started again.
+	errGone = errors.New("the stream has started again")
+)

@@ -22,6 +22,8 @@ type server struct {
 
 	mu     sync.Mutex
 	muxers map[string]*muxer
+
+	timelines map[string]*timeline // by path
 }
 
 // find returns the muxer of a path, or nil.

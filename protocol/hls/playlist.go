@@ -32,8 +32,17 @@ func splitName(file string) (n int, name string) {
 	return 0, file
 }
 
-// renderIndex makes one multivariant playlist of those of all muxers.
+// renderIndex makes the multivariant playlist.
 func (in *instance) renderIndex() *recorder {
+	rec := in.mergeIndexes()
+	if p := in.place.prefix(); p != "" && rec.status == http.StatusOK {
+		rec.body = mapURIs(rec.body, func(out, uri []byte) []byte { return append(append(out, p...), uri...) })
+	}
+	return rec
+}
+
+// mergeIndexes makes one multivariant playlist of those of all muxers.
+func (in *instance) mergeIndexes() *recorder {
 	rec := handle(in.muxers[0].Handle, indexFile, "")
 	if len(in.muxers) == 1 || rec.status != http.StatusOK {
 		return rec
@@ -95,36 +104,39 @@ func childQuery(raw string) string {
 	return q.Encode()
 }
 
-// addQuery appends a query to all URLs of a playlist: whole lines, and URI
-// attributes of tags.
+// addQuery appends a query to all URLs of a playlist.
 func addQuery(body []byte, query string) []byte {
-	out := make([]byte, 0, len(body)+len(body)/8+16*len(query))
+	return mapURIs(body, func(out, uri []byte) []byte {
+		sep := byte('?')
+		if bytes.IndexByte(uri, '?') >= 0 {
+			sep = '&'
+		}
+		return append(append(append(out, uri...), sep), query...)
+	})
+}
+
+// mapURIs replaces the URLs of a playlist: whole lines, and URI attributes of
+// tags. f appends what stands for a URL.
+func mapURIs(body []byte, f func(out, uri []byte) []byte) []byte {
+	out := make([]byte, 0, 2*len(body))
 	for line := range bytes.Lines(body) {
 		text := bytes.TrimRight(line, "\r\n")
 		end := line[len(text):]
 		switch {
 		case len(text) == 0:
 		case text[0] != '#':
-			out = appendQuery(append(out, text...), text, query)
+			out = f(out, text)
 			text = nil
 		default:
 			head, tail, ok := bytes.Cut(text, []byte(`URI="`))
 			uri, rest, closed := bytes.Cut(tail, []byte(`"`))
 			if ok && closed {
-				out = append(append(append(out, head...), `URI="`...), uri...)
-				out = append(appendQuery(out, uri, query), '"')
+				out = append(append(out, head...), `URI="`...)
+				out = append(f(out, uri), '"')
 				text = rest
 			}
 		}
 		out = append(append(out, text...), end...)
 	}
 	return out
-}
-
-func appendQuery(out, uri []byte, query string) []byte {
-	sep := byte('?')
-	if bytes.IndexByte(uri, '?') >= 0 {
-		sep = '&'
-	}
-	return append(append(out, sep), query...)
 }

@@ -141,7 +141,7 @@ func TestShared(t *testing.T) {
 	p, _ := g.Path("cam")
 	stream := p.Stream()
 	cfg := (&Server{PartDuration: 100 * time.Millisecond}).withDefaults()
-	in, err := newInstance(&muxer{server: &server{Server: &cfg}, log: slog.New(slog.DiscardHandler)}, stream)
+	in, err := newInstance(&muxer{server: &server{Server: &cfg, timelines: map[string]*timeline{}}, log: slog.New(slog.DiscardHandler)}, stream)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,8 @@
 // playlist, or always ([Server.AlwaysRemux]). Everybody who watches shares it:
 // each playlist, part and segment is rendered once, for the first request, and
 // the same bytes are written to all. It ends with the stream, or when nobody
-// asked for anything during [Server.MuxerCloseAfter].
+// asked for anything during [Server.MuxerCloseAfter]. Players outlive it: when the
+// publisher comes back their requests are answered as if it had never been away.
 //
 // Every request is authenticated; there are no sessions and no cookies, so the
 // URLs can be put behind a CDN.
@@ -156,15 +157,19 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	}
 	cfg := s.withDefaults()
 	ctx, cancel := context.WithCancel(ctx)
-	sv := &server{Server: &cfg, ctx: ctx, host: h, log: h.Log(), muxers: map[string]*muxer{}, page: newPage()}
+	sv := &server{Server: &cfg, ctx: ctx, host: h, log: h.Log(), muxers: map[string]*muxer{}, page: newPage(),
+		timelines: map[string]*timeline{}}
 	defer sv.wg.Wait()
 	defer cancel()
-	if cfg.AlwaysRemux {
-		defer h.Router().Observe(router.Hooks{PathReady: func(e router.PathEvent) func() {
+	defer h.Router().Observe(router.Hooks{PathReady: func(e router.PathEvent) func() {
+		if cfg.AlwaysRemux {
 			sv.always(e.Path)
-			return nil
-		}})()
-	}
+		}
+		if t := sv.pastOf(e.Path); t != nil {
+			t.ready()
+		}
+		return nil
+	}})()
 	e := httpserver.WithDefaults(cfg.HTTP, h.Log(), h.Listen)
 	return e.Serve(ctx, httpserver.Lean(sv), func(a net.Addr) {
 		if a == nil {

@@ -16,7 +16,10 @@ func (g *guard) logRequest(w *writer, r *http.Request, began time.Time, failure 
 	if !g.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
-	uri := r.URL.EscapedPath()
+	uri := w.logPath
+	if uri == "" {
+		uri = r.URL.EscapedPath()
+	}
 	if r.URL.RawQuery != "" {
 		uri += "?" + RedactQuery(r.URL.RawQuery)
 	}
@@ -26,6 +29,14 @@ func (g *guard) logRequest(w *writer, r *http.Request, began time.Time, failure 
 	}
 	g.log.Debug("request", "method", r.Method, "uri", uri, "status", status, "bytes", w.bytes,
 		"duration", time.Since(began).Round(time.Microsecond), "remote", g.inspect(r).client)
+}
+
+// LogPath sets the path that the access log shows for a request, for URLs whose
+// path holds a secret. w is what the handler was called with.
+func LogPath(w http.ResponseWriter, path string) {
+	if w, ok := w.(*writer); ok {
+		w.logPath = path
+	}
 }
 
 // RedactQuery replaces the values of parameters that hold secrets: user, pass,

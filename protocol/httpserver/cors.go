@@ -15,10 +15,22 @@ const (
 	corsMaxAge  = "7200" // seconds, the most that browsers accept
 )
 
+const (
+	// maxOrigin is the longest origin that is looked at: a scheme, a host name of
+	// 253 characters, a port.
+	maxOrigin = 300
+
+	// maxStars bounds the work for an origin.
+	maxStars = 3
+)
+
 func validateOrigins(origins []string) error {
 	for _, o := range origins {
 		if o == "*" {
 			continue
+		}
+		if strings.Count(o, "*") > maxStars {
+			return fmt.Errorf("allowed origin %q: at most %d asterisks are accepted", o, maxStars)
 		}
 		u, err := url.Parse(strings.ReplaceAll(strings.ReplaceAll(o, ":*", ""), "*", "x"))
 		if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
@@ -66,7 +78,7 @@ func allowOrigin(patterns []string, origin string) string {
 		switch {
 		case p == "*":
 			out = "*"
-		case origin != "" && matchOrigin(strings.ToLower(p), strings.ToLower(origin)):
+		case origin != "" && len(origin) <= maxOrigin && matchOrigin(strings.ToLower(p), strings.ToLower(origin)):
 			return origin
 		}
 	}

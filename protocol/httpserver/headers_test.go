@@ -36,6 +36,8 @@ func TestCORS(t *testing.T) {
 		{"http://localhost:*", "http://localhost", none},
 		{"https://b.com *", "https://b.com", "https://b.com"},
 		{"https://b.com *", "https://c.com", star},
+		{"https://*.a.com", "https://" + strings.Repeat("x", 60000) + ".a.com", none},
+		{"https://*.*.*", "https://" + strings.Repeat(".", 60000), none},
 	} {
 		l := Listen{Addr: ":0", AllowOrigins: strings.Fields(c.patterns)}
 		if err := l.Validate(); err != nil {

@@ -18,7 +18,7 @@
 // presents. Handlers may block for as long as they like: deadlines bound single
 // writes and the reading of a body, never a request as a whole.
 //
-// The package imports no other package of this module.
+// The package knows nothing of streams and paths.
 package httpserver
 
 import (
@@ -33,7 +33,10 @@ import (
 // Endpoint is where a component puts its handler.
 type Endpoint interface {
 	// Serve serves handler until ctx is done, then waits until no request is
-	// left, for a few seconds at most. The contexts of requests end with ctx.
+	// left. The contexts of requests end with ctx, and their connections are
+	// closed after two seconds. A handler must therefore not wait for the end of
+	// its own endpoint, as that of a request to change the configuration could:
+	// it would wait forever, unless it watches its context.
 	//
 	// ready is called once, when clients are accepted. The address is nil if
 	// the endpoint has no listener of its own.

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/org/mtx/protocol/internal/tlscert"
 )
 
 // Listen is an [Endpoint] with a listener of its own. Values may be compared
@@ -86,6 +88,17 @@ func (l Listen) policy() policy {
 		maxBodyBytes:   l.MaxBodyBytes,
 		log:            l.Log,
 	}.orDefault()
+}
+
+// tlsConfig returns what connections are accepted with; nil without TLS.
+func (l Listen) tlsConfig(log *slog.Logger) (*tls.Config, error) {
+	switch {
+	case l.TLS != nil:
+		return l.TLS.Clone(), nil
+	case l.CertFile != "":
+		return tlscert.LoggedConfig(l.CertFile, l.KeyFile, log)
+	}
+	return nil, nil
 }
 
 // Serve implements Endpoint.

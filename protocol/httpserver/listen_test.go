@@ -93,6 +93,7 @@ func TestListenProblems(t *testing.T) {
 		"no file":    {Addr: "127.0.0.1:0", KeyFile: "/nonexistent", CertFile: "/nonexistent"},
 		"bad origin": {Addr: "127.0.0.1:0", AllowOrigins: []string{"example.com"}},
 		"path":       {Addr: "127.0.0.1:0", AllowOrigins: []string{"https://example.com/"}},
+		"stars":      {Addr: "127.0.0.1:0", AllowOrigins: []string{"https://*.*.*.*"}},
 	} {
 		err := l.Serve(t.Context(), http.NotFoundHandler(), func(net.Addr) { t.Errorf("%s: ready", name) })
 		if err == nil {

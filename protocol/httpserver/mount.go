@@ -93,6 +93,9 @@ func validatePrefix(p string) error {
 	if p != "" && (p[0] != '/' || strings.HasSuffix(p, "/")) {
 		return fmt.Errorf("prefix %q: must begin with a slash and not end with one", p)
 	}
+	if i := strings.IndexAny(p, "{}?#% "); i >= 0 { // a mux would take braces for a wildcard
+		return fmt.Errorf("prefix %q: must not hold %q", p, p[i])
+	}
 	return nil
 }
 
@@ -119,10 +122,13 @@ type OnMux struct {
 	// end. Empty means the root.
 	Prefix string
 
-	// AllowOrigins, TrustedProxies and Log: see [Listen].
-	AllowOrigins   []string
-	TrustedProxies []netip.Prefix
-	Log            *slog.Logger
+	// AllowOrigins, TrustedProxies, Log, ReadTimeout, WriteTimeout and
+	// MaxBodyBytes: see [Listen].
+	AllowOrigins              []string
+	TrustedProxies            []netip.Prefix
+	Log                       *slog.Logger
+	ReadTimeout, WriteTimeout time.Duration
+	MaxBodyBytes              int64
 }
 
 var _ Endpoint = OnMux{}
@@ -152,7 +158,10 @@ func (o OnMux) Serve(ctx context.Context, handler http.Handler, ready func(net.A
 	if err != nil {
 		return err
 	}
-	m := &Mount{Prefix: o.Prefix, AllowOrigins: o.AllowOrigins, TrustedProxies: o.TrustedProxies, Log: o.Log}
+	m := &Mount{
+		Prefix: o.Prefix, AllowOrigins: o.AllowOrigins, TrustedProxies: o.TrustedProxies, Log: o.Log,
+		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, MaxBodyBytes: o.MaxBodyBytes,
+	}
 	if !s.current.CompareAndSwap(nil, m) {
 		return fmt.Errorf("prefix %q: another component serves on it", o.Prefix)
 	}

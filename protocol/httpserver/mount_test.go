@@ -2,6 +2,8 @@ package httpserver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-chi/chi/v5"
 )
 
 // where answers with what the handler sees.
@@ -71,6 +75,50 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// Components route with chi, below a chi router of the program too.
+func TestChi(t *testing.T) {
+	t.Parallel()
+	component := chi.NewRouter()
+	component.Patch("/v3/paths/edit/*", func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}
+		_, _ = fmt.Fprintf(w, "%s %s", chi.URLParam(r, "*"), b)
+	})
+	outer := chi.NewRouter()
+	handled, mounted := &Mount{Prefix: "/a/b", MaxBodyBytes: 10}, &Mount{Prefix: "/c", MaxBodyBytes: 10}
+	outer.Handle("/a/b/*", handled)
+	outer.Mount("/c", mounted)
+	mux := http.NewServeMux()
+	mux.Handle("/", outer)
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	listening, _ := start(t, Listen{Addr: "127.0.0.1:0", MaxBodyBytes: 10}, component)
+	start(t, handled, component)
+	start(t, mounted, component)
+	start(t, OnMux{Mux: mux, Prefix: "/d", MaxBodyBytes: 10}, component)
+	client := newClient(t, nil)
+	for _, base := range []string{"http://" + listening, srv.URL + "/a/b", srv.URL + "/c", srv.URL + "/d"} {
+		for sent, want := range map[string]string{"{}": "200 x/y {}", strings.Repeat("x", 100): "413 x/y " + strings.Repeat("x", 10)} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, base+"/v3/paths/edit/x/y", strings.NewReader(sent))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if got := fmt.Sprintf("%d %s", res.StatusCode, b); got != want {
+				t.Errorf("%s: got %q, want %q", base, got, want)
+			}
+		}
+	}
+}
+
 func TestMountRoot(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
@@ -90,6 +138,7 @@ func TestMountProblems(t *testing.T) {
 		"no mux":      OnMux{},
 		"slash":       OnMux{Mux: http.NewServeMux(), Prefix: "/a/"},
 		"no slash":    OnMux{Mux: http.NewServeMux(), Prefix: "a"},
+		"wildcard":    OnMux{Mux: http.NewServeMux(), Prefix: "/{x}"},
 		"taken":       OnMux{Mux: taken, Prefix: "/a"},
 		"mount slash": &Mount{Prefix: "/"},
 		"bad origin":  &Mount{AllowOrigins: []string{"x"}},

@@ -24,8 +24,9 @@ type writer struct {
 	timeout time.Duration
 	http2   bool
 
-	status int
-	bytes  uint64
+	status  int
+	bytes   uint64
+	logPath string // see LogPath
 
 	mu     sync.Mutex
 	over   bool // the request is over, the connection belongs to others
