@@ -3,13 +3,13 @@
 package rtmp_test
 
 import (
-	"context"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/protocol/rtmp"
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/routertest"
@@ -73,21 +73,13 @@ func TestE2ELogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := exec.LookPath("ffmpeg"); err != nil {
-				t.Skip("ffmpeg is not installed")
-			}
+			e2e.Needs(t, "ffmpeg", "ffprobe")
 			_, addr := start(t, ca.server, func(c *router.Config) { c.Auth = guard(&seen) })
 			url := strings.ReplaceAll(ca.url, "ADDR", addr)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			args := "-loglevel warning -nostdin -re -f lavfi -i testsrc=size=64x48:rate=25 -c:v libx264 -preset ultrafast -g 25 -f flv " + url
-			cmd := exec.CommandContext(ctx, "ffmpeg", strings.Fields(args)...)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { cancel(); _ = cmd.Wait() }()
+			e2e.Start(t, "ffmpeg", strings.Fields(
+				"-loglevel warning -nostdin -re -f lavfi -i testsrc=size=64x48:rate=25 -c:v libx264 -preset ultrafast -g 25 -f flv "+url)...)
 			routertest.Eventually(t, "a reader gets pictures", func() bool {
-				out, err := exec.CommandContext(ctx, "ffprobe", "-loglevel", "error", "-show_packets", "-read_intervals", "%+#5", url).Output()
+				out, err := exec.CommandContext(t.Context(), "ffprobe", "-loglevel", "error", "-show_packets", "-read_intervals", "%+#5", url).Output()
 				return err == nil && strings.Count(string(out), "[PACKET]") >= 5
 			})
 		})

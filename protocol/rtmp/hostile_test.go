@@ -101,7 +101,7 @@ func TestHostileClients(t *testing.T) {
 		streams = append(streams, append([]byte{0, byte(i)}, header(0, 20, 60000)[1:]...)...)
 		streams = append(streams, make([]byte, 128)...)
 	}
-	for name, ca := range map[string]struct {
+	cases := map[string]struct {
 		raw  []byte // in place of the handshake
 		data []byte // after it
 	}{
@@ -130,7 +130,8 @@ func TestHostileClients(t *testing.T) {
 		"metadata bomb":        {data: after(chunk(4, 18, append([]byte("\x02\x00\x0aonMetaData"), nested...)))},
 		"empty media":          {data: after(chunk(6, 9, nil), chunk(4, 8, nil), chunk(4, 18, nil), chunk(4, 22, nil), chunk(4, 15, nil))},
 		"damaged media":        {data: after(chunk(6, 9, []byte{0x17, 0, 0, 0, 0, 1, 2, 3}), chunk(4, 8, []byte{0xaf}), chunk(6, 9, []byte{0x97}))},
-	} {
+	}
+	for name, ca := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, err := net.Dial("tcp", addr)
@@ -153,6 +154,12 @@ func TestHostileClients(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
+		routertest.Eventually(t, "the end of each is logged", func() bool {
+			return strings.Count(log.String(), "connection closed") == len(cases)
+		})
+		if n := strings.Count(log.String(), "level=WARN") + strings.Count(log.String(), "level=ERROR"); n > len(cases) {
+			t.Errorf("%d warnings about %d clients", n, len(cases))
+		}
 		if text := log.String(); strings.Contains(text, "panic") {
 			t.Errorf("there was a panic:\n%s", text)
 		}

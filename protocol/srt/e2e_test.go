@@ -3,11 +3,8 @@
 package srt
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,70 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/routertest"
 	srcsrt "github.com/org/mtx/source/srt"
 )
-
-// needs skips a test if a program is missing, and fails it on CI servers, which have everything.
-func needs(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		var err error
-		if element, ok := strings.CutPrefix(name, "gst:"); ok {
-			err = exec.Command("gst-inspect-1.0", "--exists", element).Run()
-		} else {
-			_, err = exec.LookPath(name)
-		}
-		switch {
-		case err == nil:
-		case os.Getenv("CI") != "":
-			t.Fatalf("%s is not installed", name)
-		default:
-			t.Skipf("%s is not installed", name)
-		}
-	}
-}
-
-// launch starts a program that works until the test ends, or until stop.
-func launch(t *testing.T, name string, args ...string) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 3 * time.Second
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.Discard, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		cancel()
-		_ = cmd.Wait()
-	}
-	t.Cleanup(func() {
-		stop()
-		if t.Failed() {
-			t.Logf("%s: %s", name, out.String())
-		}
-	})
-	return stop
-}
-
-// run runs a program to its end.
-func run(t *testing.T, name string, args ...string) []byte {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, errs.String())
-	}
-	return out
-}
 
 func (g *rig) url(streamID, more string) string {
 	return "srt://" + g.addr + "?mode=caller&streamid=" + streamID + more
@@ -94,7 +32,7 @@ func ffmpeg(args ...string) []string {
 func source(t *testing.T, codecs ...string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "source.ts")
-	run(t, "ffmpeg", ffmpeg(slices.Concat([]string{
+	e2e.Run(t, "ffmpeg", ffmpeg(slices.Concat([]string{
 		"-f", "lavfi", "-i", "testsrc2=size=176x144:rate=25:duration=60", "-f", "lavfi", "-i", "sine=sample_rate=48000:duration=60",
 		"-pix_fmt", "yuv420p", "-shortest",
 	}, codecs, []string{"-f", "mpegts", name})...)...)
@@ -121,7 +59,8 @@ type probe struct {
 func check(t *testing.T, file string, codecs []string, pictures int) {
 	t.Helper()
 	var p probe
-	if err := json.Unmarshal(run(t, "ffprobe", "-v", "error", "-of", "json", "-count_frames", "-show_streams", "-show_packets", file), &p); err != nil {
+	out, _ := e2e.Run(t, "ffprobe", "-v", "error", "-of", "json", "-count_frames", "-show_streams", "-show_packets", file)
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
@@ -156,7 +95,7 @@ func check(t *testing.T, file string, codecs []string, pictures int) {
 
 // ffmpeg publishes and reads every codec, and what is decoded is what was encoded.
 func TestFFmpeg(t *testing.T) {
-	needs(t, "ffmpeg", "ffprobe")
+	e2e.Needs(t, "ffmpeg", "ffprobe")
 	for _, ca := range []struct {
 		name, passphrase string
 		encode, codecs   []string
@@ -177,10 +116,10 @@ func TestFFmpeg(t *testing.T) {
 				more = "&pbkeylen=32&passphrase=" + ca.passphrase
 			}
 			file := source(t, ca.encode...)
-			launch(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", g.url("publish:s", more+"&pkt_size=1316"))...)
+			e2e.Start(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", g.url("publish:s", more+"&pkt_size=1316"))...)
 			routertest.WaitReady(t, g.r, "s")
 			out := filepath.Join(t.TempDir(), "out.ts")
-			run(t, "ffmpeg", ffmpeg("-i", g.url("read:s", more), "-c", "copy", "-t", "4", out)...)
+			e2e.Run(t, "ffmpeg", ffmpeg("-i", g.url("read:s", more), "-c", "copy", "-t", "4", out)...)
 			check(t, out, ca.codecs, 75)
 			compare(t, file, out)
 			if n := g.log.count("level=WARN"); n > 0 {
@@ -194,8 +133,9 @@ func TestFFmpeg(t *testing.T) {
 func compare(t *testing.T, src, rec string) {
 	t.Helper()
 	hashes := func(file string) []string {
+		text, _ := e2e.Run(t, "ffmpeg", ffmpeg("-i", file, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-")...)
 		var out []string
-		for line := range strings.Lines(string(run(t, "ffmpeg", ffmpeg("-i", file, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-")...))) {
+		for line := range strings.Lines(text) {
 			if f := strings.Split(line, ","); len(f) >= 6 && !strings.HasPrefix(line, "#") {
 				out = append(out, strings.TrimSpace(f[5]))
 			}
@@ -213,33 +153,83 @@ func compare(t *testing.T, src, rec string) {
 	}
 }
 
+// Programs of libsrt publish and read over networks that lose 5 % of all datagrams.
+func TestLossyPrograms(t *testing.T) {
+	e2e.Needs(t, "ffmpeg", "ffprobe", "srt-live-transmit")
+	file := source(t, strings.Fields("-c:v libx264 -preset ultrafast -bf 2 -g 25 -c:a aac")...)
+	for i, passphrase := range []string{"", "a-long-passphrase"} {
+		t.Run(fmt.Sprintf("encrypted=%v", passphrase != ""), func(t *testing.T) {
+			t.Parallel()
+			cfg := anyPath()
+			cfg.Paths[0].Extras = []any{PathOptions{PublishPassphrase: passphrase, ReadPassphrase: passphrase}}
+			g := newRigWith(t, cfg, &Server{Addr: "127.0.0.1:0", Latency: lossyLatency})
+			more := ""
+			if passphrase != "" {
+				more = "&pbkeylen=24&passphrase=" + passphrase
+			}
+			in, inNet := g.network(uint64(100 * i))
+			e2e.Start(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", in.url("publish:s", more+"&pkt_size=1316"))...)
+			routertest.WaitReady(t, g.r, "s")
+			for k, name := range []string{"ffmpeg", "srt-live-transmit"} {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					far, outNet := g.network(uint64(100*i + 1 + k))
+					out := filepath.Join(t.TempDir(), "out.ts")
+					if name == "ffmpeg" {
+						e2e.Run(t, "ffmpeg", ffmpeg("-i", far.url("read:s", more), "-c", "copy", "-t", "8", out)...)
+					} else {
+						record(t, far.url("read:s", more), out, "11")
+					}
+					check(t, out, []string{"h264", "aac"}, 150)
+					compare(t, file, out)
+					if n := outNet.Counts(); n.Lost < 10 {
+						t.Errorf("the network was too good: %+v", n)
+					}
+				})
+			}
+			t.Cleanup(func() {
+				if n := inNet.Counts(); n.Lost < 10 {
+					t.Errorf("the network was too good: %+v", n)
+				}
+				if p, _ := g.r.Path("s"); p.Info().InErrors != 0 {
+					t.Errorf("%d errors in what was published", p.Info().InErrors)
+				}
+			})
+		})
+	}
+}
+
+// record makes srt-live-transmit write a file for some seconds.
+func record(t *testing.T, url, file, seconds string) {
+	t.Helper()
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	cmd := exec.Command("timeout", seconds, "srt-live-transmit", "-q", url, "file://con")
+	cmd.Stdout = out
+	_ = cmd.Run() // it is interrupted
+}
+
 // Programs of libsrt and GStreamer, both ways.
 func TestOtherClients(t *testing.T) {
-	needs(t, "ffmpeg", "ffprobe", "srt-live-transmit", "gst:srtsink", "gst:srtsrc", "gst:x264enc", "gst:mpegtsmux")
+	e2e.Needs(t, "ffmpeg", "ffprobe", "srt-live-transmit", "gst:srtsink", "gst:srtsrc", "gst:x264enc", "gst:mpegtsmux")
 	publishers := map[string]func(t *testing.T, url string){
 		"srt-live-transmit": func(t *testing.T, url string) {
 			addr := freeUDP(t)
-			launch(t, "srt-live-transmit", "-q", "udp://"+addr, url)
-			launch(t, "ffmpeg", ffmpeg("-re", "-i", source(t, "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "aac"), "-c", "copy",
+			e2e.Start(t, "srt-live-transmit", "-q", "udp://"+addr, url)
+			e2e.Start(t, "ffmpeg", ffmpeg("-re", "-i", source(t, "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "aac"), "-c", "copy",
 				"-f", "mpegts", "udp://"+addr+"?pkt_size=1316")...)
 		},
 		"gstreamer": func(t *testing.T, url string) {
 			args := "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 ! x264enc tune=zerolatency key-int-max=25 ! h264parse ! mpegtsmux name=m alignment=7 " +
 				"audiotestsrc is-live=true ! audioconvert ! avenc_aac ! aacparse ! m. m. ! srtsink wait-for-connection=false uri=" + url
-			launch(t, "gst-launch-1.0", append([]string{"-q"}, strings.Fields(args)...)...)
+			e2e.Start(t, "gst-launch-1.0", append([]string{"-q"}, strings.Fields(args)...)...)
 		},
 	}
 	readers := map[string]func(t *testing.T, url, file string){
-		"srt-live-transmit": func(t *testing.T, url, file string) {
-			out, err := os.Create(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = out.Close() }()
-			cmd := exec.Command("timeout", "6", "srt-live-transmit", "-q", url, "file://con")
-			cmd.Stdout = out
-			_ = cmd.Run() // it is interrupted
-		},
+		"srt-live-transmit": func(t *testing.T, url, file string) { record(t, url, file, "6") },
 		"gstreamer": func(_ *testing.T, url, file string) {
 			_ = exec.Command("timeout", "-s", "INT", "6", "gst-launch-1.0", "-q", "-e", "srtsrc", "uri="+url, "!", "filesink", "location="+file).Run()
 		},
@@ -271,13 +261,13 @@ func TestOtherClients(t *testing.T) {
 
 // Sources call ffmpeg and are called by it; a sink calls ffmpeg.
 func TestSourceAndForward(t *testing.T) {
-	needs(t, "ffmpeg", "ffprobe")
+	e2e.Needs(t, "ffmpeg", "ffprobe")
 	file := source(t, "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "25", "-c:a", "aac")
-	record := func(t *testing.T, g *rig) {
+	pictures := func(t *testing.T, g *rig) {
 		t.Helper()
 		routertest.WaitReady(t, g.r, "s")
 		out := filepath.Join(t.TempDir(), "out.ts")
-		run(t, "ffmpeg", ffmpeg("-i", g.url("read:s", ""), "-c", "copy", "-t", "3", out)...)
+		e2e.Run(t, "ffmpeg", ffmpeg("-i", g.url("read:s", ""), "-c", "copy", "-t", "3", out)...)
 		check(t, out, []string{"h264", "aac"}, 50)
 		compare(t, file, out)
 	}
@@ -286,14 +276,14 @@ func TestSourceAndForward(t *testing.T) {
 	}
 	t.Run("caller", func(t *testing.T) {
 		addr := freeUDP(t)
-		launch(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", "srt://"+addr+"?mode=listener&passphrase=a-long-passphrase&pkt_size=1316")...)
-		record(t, newRig(t, pull("srt://"+addr+"?passphrase=a-long-passphrase&latency=100")))
+		e2e.Start(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", "srt://"+addr+"?mode=listener&passphrase=a-long-passphrase&pkt_size=1316")...)
+		pictures(t, newRig(t, pull("srt://"+addr+"?passphrase=a-long-passphrase&latency=100")))
 	})
 	t.Run("listener", func(t *testing.T) {
 		addr := freeUDP(t)
 		g := newRig(t, pull("srt://"+addr+"?mode=listener&passphrase=a-long-passphrase"))
-		launch(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", "srt://"+addr+"?mode=caller&passphrase=a-long-passphrase&pkt_size=1316")...)
-		record(t, g)
+		e2e.Start(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", "srt://"+addr+"?mode=caller&passphrase=a-long-passphrase&pkt_size=1316")...)
+		pictures(t, g)
 	})
 	t.Run("forward", func(t *testing.T) {
 		addr := freeUDP(t)
@@ -301,13 +291,13 @@ func TestSourceAndForward(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			run(t, "ffmpeg", ffmpeg("-i", "srt://"+addr+"?mode=listener&passphrase=a-long-passphrase", "-c", "copy", "-t", "3", out)...)
+			e2e.Run(t, "ffmpeg", ffmpeg("-i", "srt://"+addr+"?mode=listener&passphrase=a-long-passphrase", "-c", "copy", "-t", "3", out)...)
 		}()
 		cfg := anyPath()
 		cfg.SourceRetryPause = 200 * time.Millisecond
 		cfg.Paths[0].Sinks = []router.Sink{Forward{URL: "srt://" + addr + "?passphrase=a-long-passphrase&pbkeylen=24"}}
 		g := newRig(t, cfg)
-		launch(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", g.url("publish:s", ""))...)
+		e2e.Start(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "mpegts", g.url("publish:s", ""))...)
 		<-done
 		check(t, out, []string{"h264", "aac"}, 50)
 		compare(t, file, out)

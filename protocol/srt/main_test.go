@@ -3,6 +3,7 @@ package srt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -97,19 +98,27 @@ func (g *rig) dial(streamID, passphrase string) gosrt.Conn {
 	return c
 }
 
-func (g *rig) tryDial(streamID, passphrase string) (c gosrt.Conn, err error) {
+func (g *rig) tryDial(streamID, passphrase string) (gosrt.Conn, error) {
 	cfg := gosrt.DefaultConfig()
 	cfg.StreamId, cfg.Passphrase, cfg.PayloadSize = streamID, passphrase, 1316
 	cfg.ConnectionTimeout = patience
-	done := make(chan struct{})
+	type result struct {
+		c   gosrt.Conn
+		err error
+	}
+	done := make(chan result, 1)
 	// without the label of the test, see TestMain
 	go pprof.Do(context.Background(), pprof.Labels(), func(context.Context) {
 		pprof.SetGoroutineLabels(context.Background())
-		defer close(done)
-		c, err = gosrt.Dial("srt", g.addr, cfg)
+		c, err := gosrt.Dial("srt", g.addr, cfg)
+		done <- result{c, err}
 	})
-	<-done
-	return c, err
+	select {
+	case r := <-done:
+		return r.c, r.err
+	case <-time.After(2 * patience):
+		return nil, errors.New("the library ignores its own timeout")
+	}
 }
 
 // client reads.

@@ -188,14 +188,12 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 		Latency:         cfg.Latency,
 		PeerIdleTimeout: cfg.ReadTimeout,
 		MaxPayload:      cfg.packetPayload(),
+		ReceiveBuffer:   cfg.UDPReadBufferSize,
 		Log:             h.Log(),
 	})
 	if err != nil {
 		_ = sock.Close()
 		return err
-	}
-	if cfg.UDPReadBufferSize > 0 {
-		_ = sock.SetReadBuffer(cfg.UDPReadBufferSize) // the system may give less
 	}
 	h.Log().Info("listening", "address", sock.LocalAddr().String())
 	h.Ready(sock.LocalAddr())
