@@ -139,8 +139,7 @@ func (j *jwks) fetch(ctx context.Context) (jwk.Set, error) {
 		return nil, fmt.Errorf("the set of keys is larger than %d bytes", jwksMaxSize)
 	}
 	set, err := jwk.Parse(body, jwk.WithIgnoreParseError(true)) // keys of unknown kinds do not spoil the others
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("the set of keys is invalid: %w", err)
 	}
 	return publicKeys(set)

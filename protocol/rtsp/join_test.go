@@ -1,7 +1,6 @@
 package rtsp
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -123,7 +122,7 @@ func TestKeyFrameDuringSetup(t *testing.T) {
 			other.got(0, 96, 4)
 			c.want(200, base.Setup, u+"/trackID=0", nil, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
 			c.want(200, base.Play, u, nil, "User-Agent: "+ca.agent)
-			for i := range uint16(13 - ca.first) {
+			for i := range 13 - ca.first {
 				if got := nextPacket(t, c).SequenceNumber; got != ca.first+i {
 					t.Errorf("packet %d has number %d, want %d", i, got, ca.first+i)
 				}
@@ -202,7 +201,7 @@ func FuzzFirstSlice(f *testing.F) {
 	f.Add([]byte{0x60, 1, 0, 4, 2, 1, 0x80, 5})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if s := firstSlice(b); s != nil && len(s) < 4 {
-			t.Error(fmt.Sprint(s))
+			t.Error(s)
 		}
 	})
 }

@@ -69,12 +69,12 @@ func (j *job) once(ctx context.Context) error {
 	grace := time.NewTimer(j.exec.grace())
 	defer grace.Stop()
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // how it ends when it is told to does not matter
 		kill(cmd.Process) // those of its group that did not follow
 	case <-grace.C:
 		j.log.Warn("command is killed: it did not end when it was interrupted", "command", program(j.line))
 		kill(cmd.Process)
-		<-ended
+		<-ended //nolint:errcheck // it was killed
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func build(line string, env []string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(args[0], args[1:]...), nil
+	return exec.Command(args[0], args[1:]...), nil //nolint:noctx // it is ended with its whole group
 }
 
 // sleep returns false if ctx ended it.

@@ -17,7 +17,7 @@ const maxProcesses = 4096
 // Runner runs commands. All methods are safe for concurrent use.
 type Runner struct {
 	log   *slog.Logger
-	stop  context.Context // ends everything
+	stop  context.Context //nolint:containedctx // ends everything
 	abort context.CancelFunc
 
 	mu      sync.Mutex

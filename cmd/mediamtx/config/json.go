@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// Sections of a document, for [FromJSON].
+// Section is a part of a document, for [FromJSON].
 type Section string
 
 // Sections.

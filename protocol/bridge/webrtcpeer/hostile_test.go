@@ -62,7 +62,7 @@ func TestGarbage(t *testing.T) {
 			b = append([]byte{0, byte(len(b))}, b...)
 		}
 		_, _ = conn.Write(b)
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 	}
 	col.mu.Lock()
 	n := col.units[0]

@@ -28,7 +28,7 @@ type hosts struct {
 	names  []string
 	log    *slog.Logger
 
-	ctx    context.Context // ends lookups with the engine
+	ctx    context.Context //nolint:containedctx // ends lookups with the engine
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 

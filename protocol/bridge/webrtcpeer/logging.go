@@ -37,6 +37,6 @@ func (l *libraryLogger) Errorf(format string, args ...any) { l.debug(format, arg
 
 func (l *libraryLogger) debug(format string, args ...any) {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("webrtc: "+fmt.Sprintf(format, args...), "scope", l.scope)
+		l.log.Debug("pion", "scope", l.scope, "message", fmt.Sprintf(format, args...))
 	}
 }

@@ -107,7 +107,9 @@ func TestBadOffers(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
 	server := newServer(t, nil)
-	section := chromeOffer[strings.Index(chromeOffer, "m=audio"):]
+	_, section, _ := strings.Cut(chromeOffer, "m=audio")
+	section = "m=audio" + section
+	head, _, _ := strings.Cut(chromeOffer, "m=")
 	many := func(n int, line string) string { return chromeOffer + strings.Repeat(line+"\r\n", n) }
 	var sections strings.Builder
 	sections.WriteString(chromeOffer)
@@ -118,7 +120,7 @@ func TestBadOffers(t *testing.T) {
 		"empty":             "",
 		"garbage":           "hello",
 		"json":              `{"type":"offer"}`,
-		"no section":        chromeOffer[:strings.Index(chromeOffer, "m=")],
+		"no section":        head,
 		"size":              chromeOffer + strings.Repeat("a=x\r\n", maxSDPSize/5),
 		"sections":          sections.String(),
 		"candidates":        many(2000, "a=candidate:1 1 udp 1 192.0.2.1 1 typ host"),

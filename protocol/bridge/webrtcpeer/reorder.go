@@ -54,9 +54,8 @@ func (r *reorder) slot(seq uint16) *slot { return &r.slots[seq%reorderWindow] }
 // waiting tells whether packets wait for a missing one.
 func (r *reorder) waiting() bool { return r.next != r.end }
 
-// push takes a packet. It reports false for duplicates and packets that are too
-// late.
-func (r *reorder) push(pkt *rtp.Packet, now time.Time) bool {
+// push takes a packet. Duplicates and packets that are too late are dropped.
+func (r *reorder) push(pkt *rtp.Packet, now time.Time) {
 	seq := pkt.SequenceNumber
 	if !r.started {
 		r.started, r.next, r.end = true, seq, seq
@@ -65,14 +64,14 @@ func (r *reorder) push(pkt *rtp.Packet, now time.Time) bool {
 	if d >= restartDistance || d <= -restartDistance {
 		if !r.hasBad || seq != r.bad {
 			r.hasBad, r.bad = true, seq+1
-			return false
+			return
 		}
 		r.flush()
 		r.next, r.end, d = seq, seq, 0
 	}
 	r.hasBad = false
 	if d < 0 {
-		return false
+		return
 	}
 	if d >= reorderWindow {
 		r.skipTo(seq - reorderWindow + 1)
@@ -86,11 +85,10 @@ func (r *reorder) push(pkt *rtp.Packet, now time.Time) bool {
 	}
 	s := r.slot(seq)
 	if s.pkt != nil {
-		return false
+		return
 	}
 	s.arrived = arrived{pkt, now}
 	r.drain()
-	return true
 }
 
 // drain emits what is complete.

@@ -65,7 +65,7 @@ func TestReorder(t *testing.T) {
 				t.Errorf("too early: %v", o.out)
 			}
 			o.expire(o.now.Add(100*time.Millisecond), 100*time.Millisecond)
-			if want := append(ca.out, ca.late...); !slices.Equal(o.out, want) || o.gone != ca.gone || o.waiting() {
+			if want := slices.Concat(ca.out, ca.late); !slices.Equal(o.out, want) || o.gone != ca.gone || o.waiting() {
 				t.Errorf("in the end: %v, want %v; %d lost, want %d", o.out, want, o.gone, ca.gone)
 			}
 		})
