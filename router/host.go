@@ -210,6 +210,10 @@ type ReadOptions struct {
 	// Peer tells operators who reads.
 	Peer Peer
 
+	// Shared is for readers that stand for many clients, such as a muxer of HLS:
+	// the limits of the client that happened to be the first are not theirs.
+	Shared bool
+
 	// Subscription selects what is received; not used by Attach.
 	Subscription SubscribeOptions
 }
@@ -244,7 +248,7 @@ func (g *Grant) Attach(ctx context.Context, o ReadOptions) (*Attachment, error) 
 	var a *Attachment
 	err := g.with(ActionRead, func(p *Path) (err error) {
 		a, err = p.attach(ctx, g.req.Query, o.Peer)
-		if err == nil {
+		if err == nil && !o.Shared {
 			a.limit = g.enforce(o.Peer, a.stream, nil)
 		}
 		return err

@@ -117,3 +117,28 @@ func TestAuthenticatorsAreClosed(t *testing.T) {
 		t.Error(err, n[1].Load())
 	}
 }
+
+// A muxer that many clients share is not bound by the token of the first.
+func TestSharedReaderHasNoLimits(t *testing.T) {
+	t.Parallel()
+	r, h := newLimited(t, func() router.Identity { return router.Identity{Expires: time.Now().Add(time.Millisecond)} })
+	shared, own := &kickable{"s", make(chan struct{})}, &kickable{"o", make(chan struct{})}
+	defer h.AddSession(shared)()
+	defer h.AddSession(own)()
+	publish(t, r, "cam")
+	for _, s := range []*kickable{shared, own} {
+		a, err := grant(t, h, router.ActionRead).Attach(t.Context(), router.ReadOptions{
+			Peer: router.Peer{Type: "testConn", ID: s.id}, Shared: s == shared,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+	}
+	receive(t, own.kicked)
+	select {
+	case <-shared.kicked:
+		t.Error("the shared reader was kicked")
+	default:
+	}
+}

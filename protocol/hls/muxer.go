@@ -139,7 +139,7 @@ func (m *muxer) run(ctx context.Context) error {
 // server, and viewers make it a reader, see hold.
 func (m *muxer) stream(ctx context.Context) (*router.Stream, func(), error) {
 	if m.grant != nil {
-		a, err := m.grant.Attach(ctx, router.ReadOptions{Peer: router.Peer{Type: kind, ID: m.id}})
+		a, err := m.grant.Attach(ctx, router.ReadOptions{Peer: router.Peer{Type: kind, ID: m.id}, Shared: true})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -165,7 +165,7 @@ func (m *muxer) hold(ctx context.Context, grant *router.Grant) error {
 	if held {
 		return nil
 	}
-	a, err := grant.Attach(ctx, router.ReadOptions{Peer: router.Peer{Type: kind, ID: m.id}})
+	a, err := grant.Attach(ctx, router.ReadOptions{Peer: router.Peer{Type: kind, ID: m.id}, Shared: true})
 	if err != nil {
 		return err
 	}

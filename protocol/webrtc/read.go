@@ -94,6 +94,7 @@ func (s *session) view(f *fan, send *webrtcpeer.Sender) error {
 	}
 	s.admitted()
 	send.OnKeyFrameRequest(f.stream.RequestKeyFrame)
+	send.Viewer().OnKeyFrameNeeded(f.stream.RequestKeyFrame)
 	leave, err := f.join(send.Outputs(), send.Viewer())
 	if err != nil {
 		return err
