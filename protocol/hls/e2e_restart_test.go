@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -136,6 +137,9 @@ func TestBrowserGoesOn(t *testing.T) {
 	}
 	for _, v := range variants {
 		for name, sizes := range restarts {
+			if (v == hls.MPEGTS) != (name == "other") && v != hls.LowLatency {
+				continue // one is enough: what differs is on our side, which FFmpeg sees too
+			}
 			t.Run(string(v)+" "+name, func(t *testing.T) {
 				r, url := serve(t, v)
 				stop := publish(t, r, sizes[0])
@@ -143,7 +147,7 @@ func TestBrowserGoesOn(t *testing.T) {
 				defer cancel()
 				cmd := exec.CommandContext(ctx, "node", filepath.Join(dir, "restart.js"), url)
 				cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // the browser ends too
-				var stderr strings.Builder
+				var stderr syncBuffer
 				cmd.Stderr = &stderr
 				out, err := cmd.StdoutPipe()
 				if err != nil {
@@ -186,7 +190,7 @@ func TestBrowserGoesOn(t *testing.T) {
 						}
 					}
 				}
-				until("playing", func(g glance) bool { return g.Frames > 150 })
+				until("playing", func(g glance) bool { return g.Frames > 60 })
 				stop()
 				gone := time.Now()
 				until("pause", func(glance) bool { return time.Since(gone) > away })
@@ -240,4 +244,22 @@ func TestBrowserStalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, 2*time.Minute, "node", filepath.Join(dir, "stall.js"), start(t, hls.LowLatency))
+}
+
+// syncBuffer collects what a program says while it runs.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
