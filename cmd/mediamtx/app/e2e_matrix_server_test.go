@@ -75,6 +75,8 @@ rtspTransports: [udp, tcp]
 rtmpAddress: 127.0.0.1:%s
 hlsAddress: 127.0.0.1:%s
 srtAddress: 127.0.0.1:%s
+webrtcAddress: 127.0.0.1:0
+webrtcLocalUDPAddress: 127.0.0.1:0
 %s`, orZero(p.rtsp), orZero(p.rtmp), orZero(p.hls), orZero(p.srt), more)
 	if !strings.Contains(more, "paths:") {
 		text += "\npaths:\n  all_others:\n"
