@@ -46,8 +46,9 @@ var mayImport = map[string][]string{
 	"record":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
 	"rpicam":                    {"router", "router/media", "protocol/httpserver", "protocol/bridge/..."},
 
+	"standby":            {"router", "router/media"},
 	"auth":               {"router"},
-	"playback":           {"router", "record", "protocol/httpserver"},
+	"playback":           {"router", "router/media", "record", "protocol/httpserver", "protocol/bridge/..."},
 	"controlapi":         {"router", "router/media", "router/hook", "record", "protocol/httpserver"},
 	"controlapi/metrics": {"router", "controlapi", "protocol/httpserver"},
 	"controlapi/pprof":   {"router", "controlapi", "protocol/httpserver"},
