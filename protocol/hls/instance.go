@@ -38,6 +38,7 @@ type instance struct {
 	layout  hlsbridge.Layout
 	muxers  []*gohlslib.Muxer
 	tracks  map[int][]target // by index in the stream
+	cut     time.Duration    // when the segment began, or the last key frame was asked for
 	leading map[int]bool     // tracks whose units can complete parts and segments
 	stream  *router.Stream
 	dir     string
@@ -178,6 +179,7 @@ func (in *instance) write(track int, u *media.Unit) error {
 		return err
 	}
 	in.latest = max(in.latest, pts-in.origin)
+	in.keepCutting(track, codec, u, pts)
 	for _, t := range in.tracks[track] {
 		if err := t.track.Write(t.muxer, codec, u, in.origin); err != nil {
 			if err := in.failed(err); err != nil {
@@ -198,6 +200,19 @@ func (in *instance) write(track int, u *media.Unit) error {
 		}
 	}
 	return nil
+}
+
+// keepCutting asks publishers that send key frames only on demand, as browsers
+// do, for one where a segment can end.
+func (in *instance) keepCutting(track int, codec media.Codec, u *media.Unit, pts time.Duration) {
+	switch {
+	case !in.leading[track] || codec.Kind() != media.Video:
+	case u.RandomAccess:
+		in.cut = pts
+	case pts-in.cut >= in.m.SegmentDuration:
+		in.cut = pts // it is asked for again after as long
+		in.stream.RequestKeyFrame()
+	}
 }
 
 // nextVersion returns a channel that is closed when playlists may have changed.

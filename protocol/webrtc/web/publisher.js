@@ -365,7 +365,7 @@ globalThis.MediaMTXWebRTCPublisher = (() => {
             signaling.trickle(e.candidate).catch(fail);
           }
         });
-        await this.#negotiate(pc, signaling, attempt.signal);
+        await this.#negotiate(pc, signaling, attempt.signal, fail);
         signaling.flush().catch(fail);
         await failed;
       } catch (err) {
@@ -380,7 +380,7 @@ globalThis.MediaMTXWebRTCPublisher = (() => {
       }
     }
 
-    async #negotiate(pc, signaling, signal) {
+    async #negotiate(pc, signaling, signal, fail) {
       await this.#steps.prepare(pc);
       const offer = await pc.createOffer();
       const plain = offer.sdp;
@@ -400,6 +400,13 @@ globalThis.MediaMTXWebRTCPublisher = (() => {
         throw new Failure('the browser does not understand the answer of the server (' + err.message + ')');
       }
       await this.#steps.negotiated(pc);
+      // all tracks share one transport, whose end is known seconds before that of the connection
+      const transport = pc.getTransceivers()[0]?.sender.transport;
+      transport?.addEventListener('statechange', () => {
+        if (transport.state === 'closed' || transport.state === 'failed') {
+          fail('the server has ended the connection');
+        }
+      });
     }
 
     /** Notices when the connection is there, and when it is lost. */

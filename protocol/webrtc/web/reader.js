@@ -362,7 +362,7 @@ globalThis.MediaMTXWebRTCReader = (() => {
             signaling.trickle(e.candidate).catch(fail);
           }
         });
-        await this.#negotiate(pc, signaling, attempt.signal);
+        await this.#negotiate(pc, signaling, attempt.signal, fail);
         signaling.flush().catch(fail);
         await failed;
       } catch (err) {
@@ -377,7 +377,7 @@ globalThis.MediaMTXWebRTCReader = (() => {
       }
     }
 
-    async #negotiate(pc, signaling, signal) {
+    async #negotiate(pc, signaling, signal, fail) {
       await this.#steps.prepare(pc);
       const offer = await pc.createOffer();
       const plain = offer.sdp;
@@ -397,6 +397,13 @@ globalThis.MediaMTXWebRTCReader = (() => {
         throw new Failure('the browser does not understand the answer of the server (' + err.message + ')');
       }
       await this.#steps.negotiated(pc);
+      // all tracks share one transport, whose end is known seconds before that of the connection
+      const transport = pc.getTransceivers()[0]?.sender.transport;
+      transport?.addEventListener('statechange', () => {
+        if (transport.state === 'closed' || transport.state === 'failed') {
+          fail('the server has ended the connection');
+        }
+      });
     }
 
     /** Notices when the connection is there, and when it is lost. */
@@ -446,9 +453,10 @@ globalThis.MediaMTXWebRTCReader = (() => {
     { codec: 'multiopus/48000/6', fmtp: 'channel_mapping=0,4,1,2,3,5;num_streams=4;coupled_streams=2' },
     { codec: 'multiopus/48000/7', fmtp: 'channel_mapping=0,4,1,2,3,5,6;num_streams=4;coupled_streams=3' },
     { codec: 'multiopus/48000/8', fmtp: 'channel_mapping=0,6,1,2,3,4,5,7;num_streams=5;coupled_streams=3' },
-    { codec: 'L16/8000/2' },
-    { codec: 'L16/16000/2' },
     { codec: 'L16/48000/2' },
+    { codec: 'L16/48000' },
+    { codec: 'L16/16000' },
+    { codec: 'L16/8000' },
   ];
 
   /** Adds codecs to a section, with payload types that nobody uses yet. */
@@ -469,25 +477,30 @@ globalThis.MediaMTXWebRTCReader = (() => {
     }
   };
 
-  /**
-   * Finds out which hidden codecs the browser knows: it answers an offer with
-   * those only.
-   */
-  const findHiddenCodecs = async () => {
-    const [offerer, answerer] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  /** Whether the browser takes codecs into an offer to receive them. */
+  const canReceive = async (codecs) => {
+    const pc = new RTCPeerConnection();
     try {
-      offerer.addTransceiver('audio', { direction: 'sendonly' });
-      const sdp = new SDP((await offerer.createOffer()).sdp);
-      addCodecs(sdp, sdp.media[0], hiddenCodecs);
-      await answerer.setRemoteDescription({ type: 'offer', sdp: String(sdp) });
-      const answer = new SDP((await answerer.createAnswer()).sdp);
-      return hiddenCodecs.filter(({ codec }) => answer.payloadTypes(answer.media[0], codec).length > 0);
+      pc.addTransceiver('audio', { direction: 'recvonly' });
+      const sdp = new SDP((await pc.createOffer()).sdp);
+      addCodecs(sdp, sdp.media[0], codecs);
+      await pc.setLocalDescription({ type: 'offer', sdp: String(sdp) });
+      const kept = new SDP(pc.localDescription.sdp);
+      return codecs.every(({ codec }) => kept.payloadTypes(kept.media[0], codec).length > 0);
     } catch {
-      return [];
+      return false;
     } finally {
-      offerer.close();
-      answerer.close();
+      pc.close();
     }
+  };
+
+  /** Finds out which hidden codecs the browser knows: all of them at once, or by halves. */
+  const findHiddenCodecs = async (codecs) => {
+    if (await canReceive(codecs)) {
+      return codecs;
+    }
+    const half = codecs.length >> 1;
+    return half === 0 ? [] : [...await findHiddenCodecs(codecs.slice(0, half)), ...await findHiddenCodecs(codecs.slice(half))];
   };
 
   /**
@@ -541,7 +554,7 @@ globalThis.MediaMTXWebRTCReader = (() => {
 
     /** Asks for stereo, for lost packets of sound, and for all codecs that can be decoded. */
     async #edit(text) {
-      this.#hidden ??= findHiddenCodecs();
+      this.#hidden ??= findHiddenCodecs(hiddenCodecs);
       const hidden = await this.#hidden;
       const sdp = new SDP(text);
       for (const section of sdp.ofKind('audio')) {
