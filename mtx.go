@@ -94,6 +94,7 @@ package mtx
 
 import (
 	"log/slog"
+	"net"
 
 	"github.com/org/mtx/router"
 )
@@ -110,6 +111,8 @@ type (
 	PathConfig = router.PathConfig
 	// OnDemand starts a source with the first reader.
 	OnDemand = router.OnDemand
+	// GOPCache lets readers begin with the last key frame.
+	GOPCache = router.GOPCache
 	// Changes is what [Router.Apply] did.
 	Changes = router.Changes
 	// Hooks observe a router.
@@ -134,6 +137,8 @@ type (
 	Protocol = router.Protocol
 	// Source brings a stream into a path.
 	Source = router.Source
+	// Standby is what a path shows while nobody publishes.
+	Standby = router.Standby
 	// Sink consumes the stream of a path.
 	Sink = router.Sink
 	// Authenticator decides who may do what.
@@ -194,6 +199,8 @@ type (
 type (
 	// PathError is an error that happened on a path.
 	PathError = router.PathError
+	// TracksError refuses a publisher whose tracks do not fit.
+	TracksError = router.TracksError
 	// AuthError refuses access.
 	AuthError = router.AuthError
 	// RedirectError sends a reader elsewhere.
@@ -220,6 +227,10 @@ func New(cfg Config, opts ...Option) (*Router, error) { return router.New(cfg, o
 
 // WithLogger sets the logger of a router. The default discards everything.
 func WithLogger(l *slog.Logger) Option { return router.WithLogger(l) }
+
+// WithConns lets a function take the place of each TCP connection that servers
+// accept, to observe it.
+func WithConns(wrap func(protocol string, c net.Conn) net.Conn) Option { return router.WithConns(wrap) }
 
 // WithHooks adds observers. It can be given several times.
 func WithHooks(h Hooks) Option { return router.WithHooks(h) }

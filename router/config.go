@@ -29,7 +29,9 @@ type Config struct {
 	Auth Authenticator
 
 	// AuthPause bounds the random pause before a client with wrong credentials
-	// gets its answer. Default 4s; negative means none.
+	// gets its answer. Default 4s. While many such pauses of one address last, its
+	// other clients with credentials wait, or fail with [ErrTooManyAttempts].
+	// Negative means neither.
 	AuthPause time.Duration
 
 	// Paths are the paths that exist, by name, by regular expression or as
@@ -70,6 +72,21 @@ type PathConfig struct {
 	// Fallback redirects readers while no stream is available: an absolute URL,
 	// or the name of another path with a leading slash.
 	Fallback string
+
+	// Standby is shown while nobody publishes: readers never miss the stream.
+	// Publishers whose tracks do not fit are refused with a [*TracksError]. Nil:
+	// without a publisher there is no stream. The path cannot be on-demand.
+	Standby Standby
+
+	// PublisherGrace is how long the stream outlives its publisher, or source. Who
+	// comes back in this time with the same tracks goes on with it, and readers stay
+	// connected. Zero: the stream ends with its publisher. Streams with a
+	// [media.Generic] track always do.
+	PublisherGrace time.Duration
+
+	// GOPCache lets new readers begin with the last key frame. It is turned on and
+	// off without disturbing anybody.
+	GOPCache GOPCache
 
 	// UseAbsoluteTimestamp takes the absolute time of units from the publisher
 	// (RTCP sender reports...) instead of from the local clock.
@@ -275,10 +292,39 @@ func (c *PathConfig) validate() error {
 	if _, ok := c.Source.(Redirector); ok && c.OnDemand.Enabled {
 		return errors.New("a redirect cannot be on-demand")
 	}
+	if err := c.GOPCache.validate(); err != nil {
+		return err
+	}
+	if err := c.validateStandby(); err != nil {
+		return err
+	}
 	if isDynamic(c.Name) && c.Source != nil && !c.OnDemand.Enabled {
 		if _, ok := c.Source.(Redirector); !ok {
 			return errors.New("the source of a path with a regular expression must be on-demand")
 		}
+	}
+	return nil
+}
+
+func (c *PathConfig) validateStandby() error {
+	if c.PublisherGrace < 0 {
+		return fmt.Errorf("grace of the publisher %v: must not be negative", c.PublisherGrace)
+	}
+	if c.Standby == nil {
+		return nil
+	}
+	if isNil(c.Standby) {
+		return errors.New("the standby is a nil pointer")
+	}
+	if _, ok := c.Source.(Redirector); ok || c.OnDemand.Enabled {
+		return errors.New("a path with a standby can neither be on-demand nor a redirect")
+	}
+	tracks := c.Standby.Tracks()
+	if err := checkTracks(tracks); err != nil {
+		return fmt.Errorf("standby: %w", err)
+	}
+	if !canSplice(tracks) {
+		return errors.New("standby: generic tracks cannot be joined with others")
 	}
 	return nil
 }

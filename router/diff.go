@@ -98,17 +98,19 @@ func Diff(old, next *Config) Changes {
 // equal compares plugin values as [Protocol] says, and everything else deeply.
 func (c *PathConfig) equal(next *PathConfig) bool {
 	a, b := *c, *next
-	a.Source, a.Sinks, a.Extras = nil, nil, nil
-	b.Source, b.Sinks, b.Extras = nil, nil, nil
-	return reflect.DeepEqual(a, b) && equal(c.Source, next.Source) &&
+	a.Source, a.Standby, a.Sinks, a.Extras = nil, nil, nil, nil
+	b.Source, b.Standby, b.Sinks, b.Extras = nil, nil, nil, nil
+	return reflect.DeepEqual(a, b) && equal(c.Source, next.Source) && equal(c.Standby, next.Standby) &&
 		slices.EqualFunc(c.Sinks, next.Sinks, func(s, t Sink) bool { return equal(s, t) }) &&
 		slices.EqualFunc(c.Extras, next.Extras, equal)
 }
 
 // canUpdate tells whether a live path can change from c to next. Everything but
-// the extras, the clock and the source changes live; the source if it can.
+// the extras, the clock, the standby and the source changes live; the source if
+// it can.
 func (c *PathConfig) canUpdate(next *PathConfig) bool {
-	if c.UseAbsoluteTimestamp != next.UseAbsoluteTimestamp || !slices.EqualFunc(c.Extras, next.Extras, equal) {
+	if c.UseAbsoluteTimestamp != next.UseAbsoluteTimestamp || !equal(c.Standby, next.Standby) ||
+		!slices.EqualFunc(c.Extras, next.Extras, equal) {
 		return false
 	}
 	if equal(c.Source, next.Source) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/routertest"
@@ -109,6 +110,9 @@ func TestDiff(t *testing.T) {
 			path(router.PathConfig{Source: hotSource{Value: 1}}),
 			path(router.PathConfig{Source: hotSource{Value: 2}, Extras: []any{1}}), restarted,
 		},
+		"standby":      {path(router.PathConfig{}), path(router.PathConfig{Standby: &routertest.Standby{}}), restarted},
+		"grace":        {path(router.PathConfig{}), path(router.PathConfig{PublisherGrace: 1}), updated},
+		"GOP cache":    {path(router.PathConfig{}), path(router.PathConfig{GOPCache: router.GOPCache{MaxBytes: 1 << 20}}), updated},
 		"clock":        {path(router.PathConfig{}), path(router.PathConfig{UseAbsoluteTimestamp: true}), restarted},
 		"extras":       {path(router.PathConfig{Extras: []any{1}}), path(router.PathConfig{Extras: []any{2}}), restarted},
 		"equal extras": {path(router.PathConfig{Extras: []any{1}}), path(router.PathConfig{Extras: []any{1}}), router.Changes{}},
@@ -132,7 +136,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 	t.Parallel()
 	values := map[string]any{
 		"Name": "b", "Source": plainSource{}, "OnDemand": router.OnDemand{CloseAfter: 1}, "Sinks": []router.Sink{plainSink{}},
-		"MaxReaders": 1, "Override": true, "Fallback": "/x", "UseAbsoluteTimestamp": true, "Extras": []any{1},
+		"Standby": &routertest.Standby{}, "PublisherGrace": time.Second, "GOPCache": router.GOPCache{MaxBytes: 1 << 20}, "MaxReaders": 1, "Override": true, "Fallback": "/x", "UseAbsoluteTimestamp": true, "Extras": []any{1},
 	}
 	for f := range reflect.TypeFor[router.PathConfig]().Fields() {
 		old, next := router.PathConfig{Name: "a"}, router.PathConfig{Name: "a"}

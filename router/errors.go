@@ -34,6 +34,9 @@ var (
 	ErrKicked = errors.New("closed by an operator")
 	// ErrExpired: the access of the client was limited in time (Identity.Expires).
 	ErrExpired = errors.New("access has expired")
+	// ErrTooManyAttempts: wrong credentials came from the address of the client so
+	// often that those of this one were not looked at.
+	ErrTooManyAttempts = errors.New("too many wrong credentials came from this address")
 	// ErrTooFast: the stream exceeds Identity.MaxBitrate.
 	ErrTooFast = errors.New("the bitrate is above the limit of the client")
 	// ErrNoTracks: a stream without tracks was published.

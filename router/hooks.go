@@ -35,6 +35,10 @@ type Hooks struct {
 	// PathReady: a stream is available.
 	PathReady func(PathEvent) (notReady func())
 
+	// PathOnline: a publisher or source writes to the stream. Without a [Standby]
+	// and PublisherGrace it is called together with PathReady, after it.
+	PathOnline func(PathEvent) (offline func())
+
 	// ReaderAttached: a client reads.
 	ReaderAttached func(PathEvent) (detached func())
 
@@ -55,7 +59,7 @@ type PathEvent struct {
 	Path   string
 	Groups []string // of the regular expression that the path matched: $0, $1...
 	Config *PathConfig
-	Peer   Peer   // the source (PathReady) or the reader (ReaderAttached)
+	Peer   Peer   // the source (PathReady, PathOnline) or the reader (ReaderAttached)
 	Query  string // of the client
 }
 
@@ -127,6 +131,13 @@ func (h *Hooks) pathReady(e PathEvent) func() {
 	return h.PathReady(e)
 }
 
+func (h *Hooks) pathOnline(e PathEvent) func() {
+	if h.PathOnline == nil {
+		return nil
+	}
+	return h.PathOnline(e)
+}
+
 func (h *Hooks) readerAttached(e PathEvent) func() {
 	if h.ReaderAttached == nil {
 		return nil
@@ -142,7 +153,7 @@ func (h *Hooks) sessionOpened(e SessionEvent) func() {
 }
 
 // Observe adds hooks to a router that may be running. PathCreated, PathReady,
-// ReaderAttached and SessionOpened are first called for what exists already,
+// PathOnline, ReaderAttached and SessionOpened are first called for what exists already,
 // so that nothing is missed. After remove, nothing that happens is told to the
 // hooks; events of before may still be on their way, and what began still ends.
 func (r *Router) Observe(h Hooks) (remove func()) {

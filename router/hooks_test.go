@@ -29,8 +29,8 @@ func TestHooksInOrder(t *testing.T) {
 		if err := r.RemovePath(t.Context(), "cam"); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, "created cam", "ready cam", "attached cam", "notReady cam", "detached cam",
-			"ready cam", "attached cam", "detached cam", "notReady cam", "removed cam")
+		want = append(want, "created cam", "ready cam", "online cam", "attached cam", "offline cam", "notReady cam", "detached cam",
+			"ready cam", "online cam", "attached cam", "detached cam", "offline cam", "notReady cam", "removed cam")
 	}
 	e.Wait(t, "removed cam", 20)
 	got := slices.DeleteFunc(e.List(), func(s string) bool { return s == "applied" })
@@ -50,7 +50,7 @@ func TestHooksOfDynamicPathsInOrder(t *testing.T) {
 	var want []string
 	for range 20 {
 		publish(t, r, "x").Close()
-		want = append(want, "created x", "ready x", "notReady x", "removed x")
+		want = append(want, "created x", "ready x", "online x", "offline x", "notReady x", "removed x")
 	}
 	e.Wait(t, "removed x", 20)
 	if got := e.List(); !slices.Equal(got, want) {

@@ -67,7 +67,26 @@ func (h *Host) Authorize(ctx context.Context, req *AccessRequest) (*Grant, error
 // wait in it, to the protocol that takes the place of this one when the
 // configuration changes and the address does not.
 func (h *Host) Listen(network, addr string) (net.Listener, error) {
-	return h.r.listeners.listen(network, addr)
+	ln, err := h.r.listeners.listen(network, addr)
+	if err != nil || h.r.wrapConn == nil {
+		return ln, err
+	}
+	return wrappingListener{ln, h}, nil
+}
+
+// wrappingListener hands connections to the function of [WithConns].
+type wrappingListener struct {
+	net.Listener
+	h *Host
+}
+
+// Accept implements net.Listener.
+func (l wrappingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.h.r.wrapConn(l.h.proto, c), nil
 }
 
 // ServeListener is the accept loop that most TCP protocols need: it calls Ready,
@@ -131,31 +150,48 @@ func (r *Router) authorize(ctx context.Context, req *AccessRequest) (*Grant, err
 	if cfg.Auth == nil {
 		return g, nil
 	}
+	guards := (req.HasCredentials() || req.Verify != nil) && req.Addr.IsValid() && cfg.AuthPause >= 0
+	if guards {
+		if err := r.attempts.enter(ctx, req.Addr); err != nil {
+			return nil, &PathError{"authorize", req.Path, &AuthError{Err: err}}
+		}
+	}
 	err := protect(r.log, func() (err error) {
 		g.id, err = cfg.Auth.Authenticate(ctx, req)
 		return err
 	})
 	if err == nil {
+		if guards {
+			r.attempts.succeeded(req.Addr)
+		}
 		return g, nil
 	}
 	var ae *AuthError
 	if !errors.As(err, &ae) {
 		ae = &AuthError{Err: err}
 	}
+	pause := authPause(cfg.AuthPause)
+	if guards {
+		if ae.AskCredentials {
+			pause = 0 // no credentials were looked at
+		}
+		r.attempts.failed(req.Addr, pause)
+	}
 	if !ae.AskCredentials {
-		r.pauseAfterFailure(ctx, cfg.AuthPause)
+		sleep(ctx, pause)
 	}
 	return nil, &PathError{"authorize", req.Path, ae}
 }
 
-// pauseAfterFailure makes guessing slow.
-func (r *Router) pauseAfterFailure(ctx context.Context, limit time.Duration) {
-	if limit == 0 {
+// authPause is how long the answer to wrong credentials takes.
+func authPause(limit time.Duration) time.Duration {
+	switch {
+	case limit < 0:
+		return 0
+	case limit == 0:
 		limit = defaultAuthPause
 	}
-	if limit > 0 {
-		sleep(ctx, rand.N(limit))
-	}
+	return rand.N(limit)
 }
 
 // Grant is permission for one action on one path, bound to the configuration
@@ -193,6 +229,12 @@ func (g *Grant) Config() *PathConfig { return g.conf }
 type PublishOptions struct {
 	// Peer tells operators who publishes.
 	Peer Peer
+
+	// TakeOver is for sources with several origins: the publication of the same
+	// source that is under way goes on until the first key frame of this one, then
+	// ends with [ErrReplaced]. It needs a stream that can be continued, see
+	// [PathConfig]; otherwise the other one is replaced at once.
+	TakeOver bool
 
 	// Depacketizers turn RTP packets into payloads, one for each track. Needed
 	// by publishers that write units without payloads.
@@ -249,7 +291,7 @@ func (g *Grant) Attach(ctx context.Context, o ReadOptions) (*Attachment, error) 
 	err := g.with(ActionRead, func(p *Path) (err error) {
 		a, err = p.attach(ctx, g.req.Query, o.Peer)
 		if err == nil && !o.Shared {
-			a.limit = g.enforce(o.Peer, a.stream, nil)
+			a.limit = g.enforce(o.Peer, a.stream, &a.stream.in, nil)
 		}
 		return err
 	})

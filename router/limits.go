@@ -2,6 +2,7 @@ package router
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,21 +16,22 @@ type limit struct {
 	g      *Grant
 	peer   Peer
 	stream *Stream
-	end    func(error) // also ends the publication; nil for readers
+	in     *atomic.Uint64 // bytes that count
+	end    func(error)    // also ends the publication; nil for readers
 
 	mu      sync.Mutex
 	timer   *time.Timer
 	stopped bool
 	since   time.Time
-	bytes   uint64 // of the stream, then
+	bytes   uint64 // at that time
 }
 
 // enforce returns nil if there is nothing to enforce.
-func (g *Grant) enforce(peer Peer, s *Stream, end func(error)) *limit {
+func (g *Grant) enforce(peer Peer, s *Stream, in *atomic.Uint64, end func(error)) *limit {
 	if g.id.Expires.IsZero() && g.id.MaxBitrate <= 0 {
 		return nil
 	}
-	l := &limit{g: g, peer: peer, stream: s, end: end, since: time.Now(), bytes: s.in.Load()}
+	l := &limit{g: g, peer: peer, stream: s, in: in, end: end, since: time.Now(), bytes: in.Load()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.timer = time.AfterFunc(l.next(), l.check)
@@ -65,7 +67,7 @@ func (l *limit) judge() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	bytes := l.stream.in.Load()
+	bytes := l.in.Load()
 	rate := float64(bytes-l.bytes) * 8 / now.Sub(l.since).Seconds()
 	switch {
 	case l.stopped, isDone(l.stream.done):

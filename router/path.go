@@ -20,21 +20,26 @@ type Path struct {
 	log    *slog.Logger
 	events *queue
 
-	mu      sync.Mutex
-	conf    *PathConfig
-	groups  []string // of the regular expression that the name matched
-	closed  bool
-	pub     *Publisher // nil: no stream
-	readers map[*Attachment]struct{}
-	waiting int           // readers that wait for the stream
-	changed chan struct{} // closed at the next change of state; nil if nobody waits
-	src     *sourceRun    // nil: the source is not running
-	srcDone chan struct{} // closed when the previous run of the source is over; may be nil
-	idle    *time.Timer   // stops an on-demand source
-	sinks   []*sinkRun    // at work on the current stream
-	ending  []*sinkRun    // finishing a stream that is over
-	leaving []*sinkRun    // cancelled; new ones start when they are gone
-	obs     observation
+	mu          sync.Mutex
+	conf        *PathConfig
+	groups      []string // of the regular expression that the name matched
+	closed      bool
+	stream      *Stream       // nil: none is available
+	avail       *availability // of stream
+	pub         *Publisher    // nil: nobody publishes
+	next        *Publisher    // takes the place of pub with its first key frame
+	hold        *time.Timer   // ends a stream that nobody publishes
+	standbyDone chan struct{} // closed when the previous run of the standby is over; may be nil
+	readers     map[*Attachment]struct{}
+	waiting     int           // readers that wait for the stream
+	changed     chan struct{} // closed at the next change of state; nil if nobody waits
+	src         *sourceRun    // nil: the source is not running
+	srcDone     chan struct{} // closed when the previous run of the source is over; may be nil
+	idle        *time.Timer   // stops an on-demand source
+	sinks       []*sinkRun    // at work on the current stream
+	ending      []*sinkRun    // finishing a stream that is over
+	leaving     []*sinkRun    // cancelled; new ones start when they are gone
+	obs         observation
 }
 
 // Name returns the name of the path.
@@ -44,10 +49,7 @@ func (p *Path) Name() string { return p.name }
 func (p *Path) Stream() *Stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pub == nil {
-		return nil
-	}
-	return p.pub.stream
+	return p.stream
 }
 
 func (p *Path) notifyLocked() {
@@ -75,10 +77,15 @@ func (p *Path) observe(h *Hooks) {
 		}
 	}
 	begin(&p.obs, func(h *Hooks) func() { return h.pathCreated(ev) })
-	if p.pub != nil {
+	if p.stream != nil {
+		ev := ev
+		ev.Peer, ev.Query = p.avail.peer, p.avail.query
+		begin(&p.avail.obs, func(h *Hooks) func() { return h.pathReady(ev) })
+	}
+	if p.pub != nil && !p.pub.online.IsZero() {
 		ev := ev
 		ev.Peer, ev.Query = p.pub.peer, p.pub.query
-		begin(&p.pub.obs, func(h *Hooks) func() { return h.pathReady(ev) })
+		begin(&p.pub.obs, func(h *Hooks) func() { return h.pathOnline(ev) })
 	}
 	for a := range p.readers {
 		ev := ev
@@ -105,7 +112,8 @@ func (p *Path) update(c *PathConfig, groups []string) bool {
 	if p.src != nil && !equal(old.Source, c.Source) {
 		p.src.set(c.Source)
 	}
-	if p.pub != nil {
+	if p.stream != nil {
+		p.stream.setGOPCache(c.GOPCache)
 		p.syncSinksLocked()
 	}
 	switch {
@@ -134,9 +142,7 @@ func (p *Path) close(reason error) (wait func()) {
 		a.obs.end(p.events, &p.r.tasks)
 	}
 	clear(p.readers)
-	if p.pub != nil {
-		p.endLocked(reason)
-	}
+	p.endAllLocked(reason)
 	p.syncSinksLocked()
 	p.obs.end(p.events, &p.r.tasks)
 	p.notifyLocked()
@@ -171,7 +177,7 @@ func isDone(ch <-chan struct{}) bool {
 // unusedLocked tells whether a path that exists only because somebody asked for
 // it can be forgotten.
 func (p *Path) unusedLocked() bool {
-	return !p.closed && isDynamic(p.conf.Name) && p.pub == nil && p.src == nil &&
+	return !p.closed && isDynamic(p.conf.Name) && p.pub == nil && p.stream == nil && p.src == nil &&
 		len(p.readers) == 0 && p.waiting == 0 && len(atWork(p.ending)) == 0
 }
 
@@ -182,6 +188,8 @@ type PathInfo struct {
 	Source     *Peer  // nil: nobody publishes and no source is configured
 	Ready      bool
 	ReadyTime  time.Time // zero if not ready
+	Online     bool      // a publisher or source writes: what is ready is not a standby, or its last picture
+	OnlineTime time.Time // zero if not online
 	Tracks     []media.Track
 	In, Out    uint64 // bytes of media of the current stream
 	InErrors   uint64 // access units that were lost or damaged on arrival
@@ -198,9 +206,11 @@ func (p *Path) Info() PathInfo {
 		i.Source = &Peer{Type: p.conf.Source.Type()}
 	}
 	if p.pub != nil {
-		s := p.pub.stream
 		peer := p.pub.peer
-		i.Source, i.Ready, i.ReadyTime, i.Tracks = &peer, true, p.pub.since, s.Tracks()
+		i.Source, i.Online, i.OnlineTime = &peer, !p.pub.online.IsZero(), p.pub.online
+	}
+	if s := p.stream; s != nil {
+		i.Ready, i.ReadyTime, i.Tracks = true, p.avail.since, s.Tracks()
 		i.In, i.Out, i.InErrors, i.Dropped = s.in.Load(), s.out.Load(), s.inErrors.Load(), s.dropped.Load()
 	}
 	for a := range p.readers {

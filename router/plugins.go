@@ -76,6 +76,19 @@ type Inviter interface {
 	Invites()
 }
 
+// Standby is what a path shows while nobody publishes, see [PathConfig]. The
+// value is configuration, as with [Source].
+type Standby interface {
+	// Tracks returns the tracks of the stream of the path; they never change.
+	Tracks() []media.Track
+
+	// Play writes units with payloads at the pace at which they are to be seen,
+	// until ctx is done: somebody publishes. The first unit of video is a key frame.
+	// It is called again, never concurrently for the same path, when the
+	// publisher left, and after a pause if it returned by itself.
+	Play(ctx context.Context, write func(track int, u *media.Unit)) error
+}
+
 // Sink consumes the stream of a path while one is available: a recorder, a
 // forwarder, an analyzer.
 type Sink interface {
@@ -184,6 +197,19 @@ type SourceRun struct {
 
 	typ  string
 	path *Path
+	via  PublishFunc // nil: the path
+}
+
+// PublishFunc is what [SourceRun.Publish] is.
+type PublishFunc func(ctx context.Context, tracks []media.Track, o PublishOptions) (*Publisher, error)
+
+// Branch returns what a source may use that runs on behalf of this one: a source
+// that is made of others gives it to them. What they publish passes through
+// publish, which ends in Publish of r. Updates are not delivered.
+func (r *SourceRun) Branch(src Source, log *slog.Logger, publish PublishFunc) *SourceRun {
+	b := *r
+	b.typ, b.Log, b.Updates, b.via = src.Type(), log, nil, publish
+	return &b
 }
 
 // Expand replaces $G1, $G2... by the groups of the regular expression that the
@@ -200,6 +226,9 @@ func (r *SourceRun) Expand(s string) string {
 func (r *SourceRun) Publish(ctx context.Context, tracks []media.Track, o PublishOptions) (*Publisher, error) {
 	if o.Peer.Type == "" {
 		o.Peer.Type = r.typ
+	}
+	if r.via != nil {
+		return r.via(ctx, tracks, o)
 	}
 	return r.path.publish(ctx, tracks, o, nil, r.Query)
 }

@@ -11,13 +11,19 @@ import (
 
 // Publisher is the right to write to a path.
 type Publisher struct {
-	path   *Path
-	stream *Stream
-	peer   Peer
-	query  string
-	since  time.Time
-	limit  *limit      // nil: none
-	obs    observation // guarded by Path.mu
+	path    *Path
+	stream  *Stream
+	w       *writer // of a spliced stream; nil: the stream is its own
+	peer    Peer
+	query   string
+	limit   *limit // nil: none
+	started chan struct{}
+	done    chan struct{}
+
+	// guarded by Path.mu
+	err    error
+	online time.Time // when the stream began to take its units; zero: not yet
+	obs    observation
 }
 
 // Write sends a unit of a track. It never blocks for readers. It fills in NTP
@@ -28,7 +34,17 @@ type Publisher struct {
 // A panic of a tap or of a depacketizer ends the publication with a
 // [*PanicError].
 func (p *Publisher) Write(track int, u *media.Unit) {
-	if err := p.stream.write(track, u); err != nil {
+	var took bool
+	var err *PanicError
+	if p.w == nil {
+		err = p.stream.write(track, u)
+	} else {
+		took, err = p.stream.writeFrom(p.w, track, u)
+	}
+	if took {
+		p.path.tookOver(p)
+	}
+	if err != nil {
 		p.path.log.Error("panic", keyError, err, keyStack, string(err.Stack))
 		p.path.unpublish(p, err)
 		p.path.r.collect(p.path)
@@ -38,17 +54,36 @@ func (p *Publisher) Write(track int, u *media.Unit) {
 // SetCodec replaces the parameters of the codec of a track, which later readers
 // see. Needed only by publishers of RTP: with payloads, the stream finds
 // parameters by itself. A codec of another type is ignored.
-func (p *Publisher) SetCodec(track int, c media.Codec) { p.stream.setCodec(track, c) }
+func (p *Publisher) SetCodec(track int, c media.Codec) {
+	if p.w == nil {
+		p.stream.setCodec(track, c)
+		return
+	}
+	p.stream.setWriterCodec(p.w, track, c)
+}
 
-// Stream returns the stream that is being published.
+// Stream returns the stream that is being published. On a path with a [Standby]
+// or a PublisherGrace it may be older than the publication, and its tracks may be
+// in another order.
 func (p *Publisher) Stream() *Stream { return p.stream }
+
+// Bytes returns how many bytes of media were written.
+func (p *Publisher) Bytes() uint64 { return p.bytes().Load() }
+
+// Started is closed when the stream begins to take units of the publisher: at
+// once, or, if it continues a stream, with its first key frame.
+func (p *Publisher) Started() <-chan struct{} { return p.started }
 
 // Done is closed when the publication is over: the publisher was replaced, its
 // path was removed, or Close was called.
-func (p *Publisher) Done() <-chan struct{} { return p.stream.done }
+func (p *Publisher) Done() <-chan struct{} { return p.done }
 
 // Err tells why the publication is over; nil until Done is closed.
-func (p *Publisher) Err() error { return p.stream.Err() }
+func (p *Publisher) Err() error {
+	p.path.mu.Lock()
+	defer p.path.mu.Unlock()
+	return p.err
+}
 
 // Close ends the publication. It is idempotent.
 func (p *Publisher) Close() {
@@ -58,6 +93,19 @@ func (p *Publisher) Close() {
 
 // errGone makes a caller look up the path again.
 var errGone = errors.New("path is gone")
+
+// checkTracks tells why nobody can publish these tracks.
+func checkTracks(tracks []media.Track) error {
+	if len(tracks) == 0 {
+		return ErrNoTracks
+	}
+	for i := range tracks {
+		if tracks[i].Codec == nil || tracks[i].Codec.ClockRate() <= 0 {
+			return errors.New("a track has no codec, or a codec without clock rate")
+		}
+	}
+	return nil
+}
 
 // publish starts a publication by a client with a grant, or, if g is nil, by the
 // source of the path, which was started by a reader with that query.
@@ -70,13 +118,8 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		return nil, err
 	}
 	fail := func(err error) (*Publisher, error) { return nil, &PathError{"publish", p.name, err} }
-	if len(tracks) == 0 {
-		return fail(ErrNoTracks)
-	}
-	for i := range tracks {
-		if tracks[i].Codec == nil || tracks[i].Codec.ClockRate() <= 0 {
-			return fail(errors.New("a track has no codec, or a codec without clock rate"))
-		}
+	if err := checkTracks(tracks); err != nil {
+		return fail(err)
 	}
 	queue := p.r.queueSize()
 
@@ -89,53 +132,155 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		return nil, errGone
 	case !fromSource && p.conf.Source != nil && !invites(p.conf.Source):
 		return fail(ErrNotPublishable)
-	case p.pub != nil && !p.conf.Override:
+	}
+	takeOver := fromSource && o.TakeOver
+	if p.pub != nil && !p.conf.Override && !takeOver {
 		return fail(ErrAlreadyPublishing)
+	}
+	p.openStandbyLocked(queue)
+	var to []int
+	fits := false
+	if p.stream != nil && p.stream.splice != nil {
+		if to, fits = fit(p.stream.Tracks(), tracks); !fits && p.conf.Standby != nil {
+			return fail(&TracksError{tracks, p.stream.Tracks()})
+		}
+	}
+	pub := &Publisher{path: p, peer: o.Peer, query: query, started: make(chan struct{}), done: make(chan struct{})}
+	if takeOver && fits && p.pub != nil {
+		p.dropNextLocked(ErrReplaced)
+		p.next = pub
+		p.joinLocked(pub, tracks, to, &o, g)
+		return pub, nil
+	}
+	switch {
 	case p.pub != nil:
-		p.endLocked(ErrReplaced)
+		p.endLocked(ErrReplaced, !fits)
+	case p.stream != nil && !fits:
+		p.endStreamLocked(ErrReplaced)
 	}
-	pub := &Publisher{
-		path:   p,
-		stream: newStream(tracks, slices.Clone(o.Depacketizers), queue, p.conf.UseAbsoluteTimestamp),
-		peer:   o.Peer,
-		query:  query,
-		since:  time.Now(),
+	p.stopHoldLocked()
+	p.pub = pub
+	if p.stream == nil {
+		if p.conf.PublisherGrace > 0 && canSplice(tracks) {
+			to, _ = fit(tracks, tracks)
+			p.availableLocked(newSplicedStream(tracks, queue, p.conf.UseAbsoluteTimestamp), tracks, o.Peer, query)
+		} else {
+			s := newStream(tracks, slices.Clone(o.Depacketizers), queue, p.conf.UseAbsoluteTimestamp)
+			if o.RequestKeyFrame != nil {
+				s.keys.init(tracks, p.protected(o.RequestKeyFrame))
+			}
+			p.availableLocked(s, tracks, o.Peer, query)
+		}
 	}
-	if ask := o.RequestKeyFrame; ask != nil {
-		pub.stream.keys.init(tracks, func() {
-			_ = protect(p.log, func() error { ask(); return nil }) // which logs a panic
-		})
+	p.joinLocked(pub, tracks, to, &o, g)
+	if pub.w == nil {
+		p.onlineLocked(pub)
+	}
+	return pub, nil
+}
+
+// protected returns f, which logs a panic of its own.
+func (p *Path) protected(f func()) func() {
+	return func() { _ = protect(p.log, func() error { f(); return nil }) }
+}
+
+// joinLocked connects a publisher with the stream of the path.
+func (p *Path) joinLocked(pub *Publisher, tracks []media.Track, to []int, o *PublishOptions, g *Grant) {
+	pub.stream = p.stream
+	if pub.stream.splice != nil {
+		var ask func()
+		if o.RequestKeyFrame != nil {
+			ask = p.protected(o.RequestKeyFrame)
+		}
+		pub.w = pub.stream.join(tracks, to, slices.Clone(o.Depacketizers), ask, nil)
+		pub.stream.RequestKeyFrame()
+		p.log.Info("publisher joins the stream", keyPeer, o.Peer.Type, keyTracks, codecNames(tracks))
 	}
 	if g != nil {
-		pub.limit = g.enforce(o.Peer, pub.stream, func(reason error) { p.unpublish(pub, reason) })
+		pub.limit = g.enforce(o.Peer, pub.stream, pub.bytes(), func(reason error) { p.unpublish(pub, reason) })
 	}
-	p.pub = pub
-	p.log.Info("stream is available", keyPeer, o.Peer.Type, keyTracks, codecNames(tracks))
-	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf, Peer: pub.peer, Query: query}
-	pub.obs.begin(p.events, &p.r.tasks, *p.r.hooks.Load(), func(h *Hooks) func() { return h.pathReady(ev) })
-	p.syncSinksLocked()
+}
+
+// tookOver is called when the stream began to take the units of a publisher.
+func (p *Path) tookOver(pub *Publisher) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next == pub {
+		p.next = nil
+		if p.pub != nil {
+			p.finishLocked(p.pub, ErrReplaced)
+		}
+		p.pub = pub
+	}
+	if p.pub == pub {
+		p.onlineLocked(pub)
+	}
+}
+
+// onlineLocked tells that the units of a publisher go to readers.
+func (p *Path) onlineLocked(pub *Publisher) {
+	pub.online = time.Now()
+	close(pub.started)
+	if pub.w != nil {
+		p.log.Info("stream is online", keyPeer, pub.peer.Type)
+	}
+	ev := PathEvent{Path: p.name, Groups: p.groups, Config: p.conf, Peer: pub.peer, Query: pub.query}
+	pub.obs.begin(p.events, &p.r.tasks, *p.r.hooks.Load(), func(h *Hooks) func() { return h.pathOnline(ev) })
 	p.notifyLocked()
-	return pub, nil
 }
 
 func (p *Path) unpublish(pub *Publisher, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pub == pub {
-		p.endLocked(err)
+	switch pub {
+	case p.pub:
+		p.endLocked(err, false)
+	case p.next:
+		p.dropNextLocked(err)
 	}
 }
 
-// endLocked ends the current publication.
-func (p *Path) endLocked(err error) {
-	pub := p.pub
-	p.pub = nil
-	pub.limit.stop()
-	pub.stream.close(err)
-	pub.obs.end(p.events, &p.r.tasks)
-	p.syncSinksLocked()
-	p.log.Info("stream is not available anymore", keyReason, err)
+// endLocked ends the current publication, and the stream with it, unless the
+// path goes on without a publisher. It always ends a stream that no other can continue.
+func (p *Path) endLocked(err error, always bool) {
+	p.finishLocked(p.pub, err)
+	if always {
+		p.dropNextLocked(err)
+	}
+	p.pub, p.next = p.next, nil
+	switch {
+	case !always && !p.closed && p.conf.Standby != nil:
+		p.playStandbyLocked()
+	case !always && p.pub != nil: // it comes with its first key frame
+	case !always && p.stream.splice != nil && p.conf.PublisherGrace > 0 && (p.src != nil || !p.conf.OnDemand.Enabled):
+		p.log.Info("publisher left, the stream waits for another one", keyPause, p.conf.PublisherGrace, keyReason, err)
+		p.holdLocked(p.conf.PublisherGrace)
+	default:
+		p.endStreamLocked(err)
+	}
 	p.notifyLocked()
+}
+
+// finishLocked ends a publication, not the stream.
+func (p *Path) finishLocked(pub *Publisher, err error) {
+	pub.limit.stop()
+	if pub.w != nil {
+		pub.stream.leave(pub.w)
+		if !pub.online.IsZero() {
+			p.log.Info("stream is not online anymore", keyReason, err)
+		}
+	}
+	pub.err = err
+	close(pub.done)
+	pub.obs.end(p.events, &p.r.tasks)
+}
+
+// dropNextLocked ends a publication that has not taken over yet, if there is one.
+func (p *Path) dropNextLocked(err error) {
+	if pub := p.next; pub != nil {
+		p.next = nil
+		p.finishLocked(pub, err)
+	}
 }
 
 func codecNames(tracks []media.Track) []string {

@@ -57,7 +57,7 @@ func (p *Path) waitStream(ctx context.Context, query string) (*Stream, error) {
 	if err := p.waitLocked(ctx, query); err != nil {
 		return nil, err
 	}
-	return p.pub.stream, nil
+	return p.stream, nil
 }
 
 // attach waits for the stream and adds a reader.
@@ -75,7 +75,7 @@ func (p *Path) attach(ctx context.Context, query string, peer Peer) (*Attachment
 	if p.conf.MaxReaders > 0 && len(p.readers) >= p.conf.MaxReaders {
 		return nil, &PathError{"read", p.name, ErrTooManyReaders}
 	}
-	a := &Attachment{path: p, stream: p.pub.stream, peer: peer, query: query}
+	a := &Attachment{path: p, stream: p.stream, peer: peer, query: query}
 	if p.readers == nil {
 		p.readers = map[*Attachment]struct{}{}
 	}
@@ -85,7 +85,7 @@ func (p *Path) attach(ctx context.Context, query string, peer Peer) (*Attachment
 	return a, nil
 }
 
-// waitLocked returns when p.pub is set. It gives the lock up while it waits.
+// waitLocked returns when there is a stream. It gives the lock up while it waits.
 func (p *Path) waitLocked(ctx context.Context, query string) error {
 	fail := func(err error) error { return &PathError{"read", p.name, err} }
 	p.waiting++
@@ -94,7 +94,8 @@ func (p *Path) waitLocked(ctx context.Context, query string) error {
 		p.checkIdleLocked()
 	}()
 	var expired <-chan time.Time
-	for p.pub == nil {
+	p.openStandbyLocked(p.r.queueSize())
+	for p.stream == nil {
 		switch {
 		case p.closed:
 			return errGone
@@ -118,7 +119,7 @@ func (p *Path) waitLocked(ctx context.Context, query string) error {
 			err = context.Cause(ctx)
 		}
 		p.mu.Lock()
-		if err != nil && p.pub == nil {
+		if err != nil && p.stream == nil {
 			if p.conf.Fallback != "" {
 				return &RedirectError{p.conf.Fallback}
 			}

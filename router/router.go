@@ -39,6 +39,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,8 @@ type Router struct {
 	tasks     tasks
 	events    queue // of sessions and of the router
 	listeners listeners
+	attempts  attempts
+	wrapConn  func(protocol string, c net.Conn) net.Conn // nil: none
 
 	applying gate // one Start, Apply or Close at a time
 	started  bool // guarded by applying
@@ -80,6 +83,14 @@ func WithLogger(l *slog.Logger) Option { return func(r *Router) { r.log = l } }
 
 // WithHooks adds observers. It can be given several times.
 func WithHooks(h Hooks) Option { return func(r *Router) { r.Observe(h) } }
+
+// WithConns lets a function take the place of each TCP connection that
+// [Host.Listen] accepts, to observe it: protocol is the name of the protocol. It
+// must not block. Protocols write to a connection that is not a *net.TCPConn in a
+// slower way.
+func WithConns(wrap func(protocol string, c net.Conn) net.Conn) Option {
+	return func(r *Router) { r.wrapConn = wrap }
+}
 
 // New validates the configuration. It opens nothing.
 func New(cfg Config, opts ...Option) (*Router, error) {
@@ -290,6 +301,9 @@ func (r *Router) forgetLocked(p *Path) {
 // collect forgets a path that was made for a client and is not used anymore.
 func (r *Router) collect(p *Path) {
 	p.mu.Lock()
+	if p.stream != nil && p.hold == nil && p.unwantedLocked() {
+		p.holdLocked(standbyLinger)
+	}
 	unused := p.unusedLocked()
 	p.mu.Unlock()
 	if !unused {
@@ -338,6 +352,7 @@ func (r *Router) syncPaths(next *compiled) {
 		}
 		p := r.openLocked(c.Name, c, nil)
 		p.mu.Lock()
+		p.openStandbyLocked(r.queueSize())
 		if !c.OnDemand.Enabled {
 			p.startSourceLocked("")
 		}

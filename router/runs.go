@@ -90,8 +90,12 @@ func (p *Path) runSource(ctx context.Context, log *slog.Logger, s *sourceRun, qu
 func (p *Path) endSource() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pub != nil && !invites(p.conf.Source) {
-		p.endLocked(ErrStreamClosed)
+	if invites(p.conf.Source) {
+		return
+	}
+	p.dropNextLocked(ErrStreamClosed)
+	if p.pub != nil {
+		p.endLocked(ErrStreamClosed, false)
 	}
 }
 
@@ -122,8 +126,8 @@ func (p *Path) checkIdleLocked() {
 			p.idle = nil
 			p.log.Info("on-demand source is stopped: nobody reads")
 			p.stopSourceLocked()
-			if p.pub != nil && !invites(p.conf.Source) {
-				p.endLocked(ErrStreamClosed)
+			if p.pub == nil || !invites(p.conf.Source) {
+				p.endAllLocked(ErrStreamClosed)
 			}
 		}
 		p.mu.Unlock()
@@ -144,8 +148,8 @@ type sinkRun struct {
 func (p *Path) syncSinksLocked() {
 	var want []Sink
 	var stream *Stream
-	if p.pub != nil {
-		want, stream = slices.Clone(p.conf.Sinks), p.pub.stream
+	if p.stream != nil {
+		want, stream = slices.Clone(p.conf.Sinks), p.stream
 	}
 	p.ending, p.leaving = atWork(p.ending), atWork(p.leaving)
 	var keep []*sinkRun

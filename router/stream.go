@@ -28,15 +28,18 @@ type Stream struct {
 	origins  []media.Depacketizer
 	tracks   atomic.Pointer[[]media.Track]
 	keys     keyFrames
+	splice   *splice // nil: one publisher writes; set before others see the stream
 
 	in, out, inErrors, dropped atomic.Uint64
+	gopBytes                   atomic.Int64 // what gop may hold; 0: there is none
 
 	mu       sync.Mutex // serializes writes, and changes of what follows
 	subs     []*Subscription
 	taps     []*Tap
-	payloads int    // how many of subs and taps want payloads
-	middle   []bool // per track: the last unit goes on in the next one
-	feeding  []bool // per track: this access unit is being depacketized
+	payloads int       // how many of subs and taps want payloads
+	middle   []bool    // per track: the last unit goes on in the next one
+	feeding  []bool    // per track: this access unit is being depacketized
+	gop      *gopCache // nil: nothing is kept for new readers
 	epoch    time.Time
 	closed   bool
 	err      error
@@ -105,18 +108,11 @@ func (s *Stream) write(track int, u *media.Unit) (failed *PanicError) {
 		return nil
 	}
 	s.in.Add(uint64(u.Size()))
-	s.stamp(tracks[track].Codec, u)
 	if u.Payload != nil {
-		codec, key := media.Scan(tracks[track].Codec, u.Payload)
-		u.RandomAccess = key
-		s.setCodecLocked(track, codec)
-		s.middle[track] = false
-		if key {
-			s.keys.came(track)
-		}
-		s.deliver(track, u, true)
+		s.dispatch(track, u)
 		return nil
 	}
+	s.stamp(tracks[track].Codec, u)
 	if u.RandomAccess {
 		s.keys.came(track)
 	}
@@ -133,9 +129,26 @@ func (s *Stream) write(track int, u *media.Unit) (failed *PanicError) {
 	return nil
 }
 
+// dispatch completes a unit that has a payload and delivers it.
+func (s *Stream) dispatch(track int, u *media.Unit) {
+	c := (*s.tracks.Load())[track].Codec
+	s.stamp(c, u)
+	codec, key := media.Scan(c, u.Payload)
+	u.RandomAccess = key
+	s.setCodecLocked(track, codec)
+	s.middle[track] = false
+	if key {
+		s.keys.came(track)
+	}
+	s.deliver(track, u, true)
+}
+
 // deliver calls taps and fills queues. payload tells what u holds: consumers
 // that want payloads do not get units without.
 func (s *Stream) deliver(track int, u *media.Unit, payload bool) {
+	if s.gop != nil {
+		s.gop.add(track, u, s.middle[track])
+	}
 	for _, t := range s.taps {
 		if payload || t.opts.RTP && t.takes(track) {
 			t.f(track, u)
@@ -222,9 +235,16 @@ func (s *Stream) close(err error) {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.closed = true
+		s.gop = nil
+		s.gopBytes.Store(0)
 		s.err = err
 		close(s.done)
 		s.keys.close()
+		if s.splice != nil {
+			for _, w := range slices.Clone(s.splice.writers) {
+				s.leaveLocked(w)
+			}
+		}
 	}
 }
 
@@ -234,6 +254,15 @@ type TapOptions struct {
 	// and no payload, and may be parts of an access unit ([media.Unit.More]).
 	// Otherwise every unit has a payload.
 	RTP bool
+
+	// Backlog begins with what the path keeps for new readers, see [GOPCache]: the
+	// function is called for it before Tap returns. Without it, or if there is
+	// nothing, the tap begins with what comes next.
+	Backlog bool
+
+	// Earlier adds to the backlog what was kept since the start of the picture before
+	// the key frame, which cannot be decoded.
+	Earlier bool
 }
 
 // Tap is a function that receives the units of a stream on the goroutine of its
@@ -263,10 +292,12 @@ func (s *Stream) Tap(o TapOptions, f func(track int, u *media.Unit)) *Tap {
 	t := &Tap{stream: s, opts: o, f: f}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	t.cut = slices.Clone(s.middle)
+	if o.Backlog {
+		s.replayTo(t)
+	}
 	s.taps = append(slices.Clip(s.taps), t)
-	if o.RTP {
-		t.cut = slices.Clone(s.middle)
-	} else {
+	if !o.RTP {
 		s.payloads++
 	}
 	return t

@@ -19,12 +19,26 @@ func TestStress(t *testing.T) {
 	t.Parallel()
 	sink := &routertest.Sink{}
 	source := &routertest.Source{}
+	standby := &routertest.Standby{PlayFunc: func(ctx context.Context, write func(int, *media.Unit)) error {
+		for n := 0; ctx.Err() == nil; n++ {
+			write(n%2, routertest.SampleUnit(n%2, n))
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	}}
 	base := func(i int) router.Config {
-		return config(
+		c := config(
 			router.PathConfig{Name: "cam", Override: i%2 == 0, MaxReaders: i % 3, Sinks: []router.Sink{sink}},
 			router.PathConfig{Name: "demand", Source: source, OnDemand: router.OnDemand{Enabled: i%4 != 0, StartTimeout: time.Second}},
 			router.PathConfig{Name: "~^x(.)$", Extras: []any{i % 5}},
+			router.PathConfig{Name: "always", Standby: standby, Override: i%2 == 0, Sinks: []router.Sink{sink}},
+			router.PathConfig{Name: "~^z(.)$", Standby: standby, Extras: []any{i % 5}},
+			router.PathConfig{Name: "grace", PublisherGrace: time.Duration(i%2) * time.Millisecond, Override: true},
 		)
+		if i%2 == 0 { // so that there is one to remove, whoever comes first
+			c.Paths = append(c.Paths, router.PathConfig{Name: "y"})
+		}
+		return c
 	}
 	r, h := startHost(t, base(0))
 	withProtocols := func(c router.Config) router.Config {
@@ -48,7 +62,7 @@ func TestStress(t *testing.T) {
 			})
 		}
 	}
-	names := []string{"cam", "demand", "x1", "x2", "y"}
+	names := []string{"cam", "demand", "x1", "x2", "y", "always", "z1", "grace"}
 	loop("publish", func(i int) error {
 		pub, err := r.Publish(ctx, names[i%len(names)], routertest.SampleTracks())
 		if err != nil {

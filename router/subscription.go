@@ -28,6 +28,10 @@ type SubscribeOptions struct {
 
 	// AnyStart also delivers video that comes before the first key frame.
 	AnyStart bool
+
+	// Live leaves out what the path keeps for new readers, see [GOPCache]. Otherwise
+	// it comes first, beside what the queue holds.
+	Live bool
 }
 
 type item struct {
@@ -50,6 +54,8 @@ type Subscription struct {
 	cut     []bool // per track: the rest of this access unit is not wanted; guarded by Stream.mu
 	closed  bool   // guarded by Stream.mu
 	done    chan struct{}
+	backlog []item       // comes before what is in ch
+	taken   atomic.Int64 // how much of it was
 	dropped atomic.Uint64
 	out     atomic.Uint64
 }
@@ -86,8 +92,22 @@ func (s *Stream) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	sub.cut = make([]bool, len(tracks))
+	var begun []bool
+	if list := s.gop.backlog(false); !o.Live && len(list) > 0 {
+		lead := s.gop.lead
+		wait := sub.waitKey[lead]
+		sub.waitKey[lead] = false // it begins with the key frame, which may be told by a later part
+		if begun = s.replay(list, o.RTP, sub.keep); !begun[lead] {
+			sub.waitKey[lead] = wait
+		}
+	}
+	for i, going := range s.middle {
+		if going && (begun == nil || !begun[i]) {
+			sub.cut[i] = true
+		}
+	}
 	s.subs = append(slices.Clip(s.subs), sub)
-	sub.cut = slices.Clone(s.middle)
 	if !o.RTP {
 		s.payloads++
 	}
@@ -95,20 +115,32 @@ func (s *Stream) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	return sub, nil
 }
 
-// push is called with Stream.mu held.
-func (s *Subscription) push(track int, u *media.Unit) {
-	if !s.wanted[track] {
-		return
-	}
-	goesOn := u.Payload == nil && s.stream.middle[track]
-	if goesOn && s.cut[track] {
-		return
+// takes tells whether a unit is for this subscription. It is called with Stream.mu
+// held.
+func (s *Subscription) takes(track int, u *media.Unit, goesOn bool) bool {
+	if !s.wanted[track] || goesOn && s.cut[track] {
+		return false
 	}
 	s.cut[track] = s.waitKey[track] && !u.RandomAccess
 	if s.cut[track] {
-		return
+		return false
 	}
 	s.waitKey[track] = false
+	return true
+}
+
+// keep adds a unit to the backlog.
+func (s *Subscription) keep(c cachedUnit) {
+	if s.takes(c.track, c.unit, c.goesOn) {
+		s.backlog = append(s.backlog, item{c.track, c.unit})
+	}
+}
+
+// push is called with Stream.mu held.
+func (s *Subscription) push(track int, u *media.Unit) {
+	if !s.takes(track, u, u.Payload == nil && s.stream.middle[track]) {
+		return
+	}
 	select {
 	case s.ch <- item{track, u}:
 	default:
@@ -123,6 +155,13 @@ func (s *Subscription) push(track int, u *media.Unit) {
 // the end of the stream, what is queued is still delivered, then
 // [ErrStreamClosed] is returned. Other errors are those of ctx.
 func (s *Subscription) Next(ctx context.Context) (int, *media.Unit, error) {
+	if int(s.taken.Load()) < len(s.backlog) {
+		if i := int(s.taken.Add(1)) - 1; i < len(s.backlog) {
+			it := s.backlog[i]
+			s.backlog[i] = item{}
+			return s.take(it)
+		}
+	}
 	select {
 	case it := <-s.ch:
 		return s.take(it)

@@ -32,6 +32,8 @@ type fan struct {
 	mu      sync.Mutex
 	enc     *rtmpbridge.Encoder
 	scratch []byte
+	gop     egress.GOP // of what was sent
+	lead    int        // the first video track that is carried; -1: none
 }
 
 // join returns the fan of a stream, with one more reader. It is an error if RTMP
@@ -52,9 +54,14 @@ func (sv *server) join(s *router.Stream) (*fan, error) {
 	}
 	f := &fan{
 		sv: sv, stream: s, tracks: s.Tracks(), group: sv.pool.NewGroup(),
-		attached: 1, enc: enc, warn: warnings{log: sv.log},
+		attached: 1, enc: enc, warn: warnings{log: sv.log}, lead: -1,
 	}
-	f.tap = s.Tap(router.TapOptions{}, f.onUnit)
+	for i, t := range f.tracks {
+		if f.lead < 0 && t.Codec.Kind() == media.Video && enc.Carries(i) {
+			f.lead = i
+		}
+	}
+	f.tap = s.Tap(router.TapOptions{Backlog: true}, f.onUnit)
 	sv.fans[s] = f
 	return f, nil
 }
@@ -70,14 +77,22 @@ func (f *fan) leave() {
 	delete(f.sv.fans, f.stream)
 	f.tap.Close()
 	f.warn.flush()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gop.Clear()
 }
 
-// play gives a reader what it needs first, and then the stream.
+// play gives a reader what it needs first, what is kept for new readers, and then
+// the stream.
 func (f *fan) play(r *reader) {
+	f.stream.RequestKeyFrame()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, _ = r.out.Write(f.enc.AppendHead(nil, r.head)) // errors end the connection
-	f.group.Add(r)
+	for _, m := range f.gop.Messages() {
+		f.stream.AddOutbound(uint64(m.Len()))
+	}
+	f.group.Add(r, f.gop.Messages()...)
 }
 
 // stop removes a reader. When it returns, nothing is sent to it anymore.
@@ -123,7 +138,17 @@ func (f *fan) send(track int, c media.Codec, b *egress.Block, config, key bool) 
 	m := f.sv.pool.NewMessage()
 	m.Track, m.Video, m.Key, m.Control = track, c.Kind() == media.Video, key, config
 	m.SetInterleaved(0, b)
+	f.keep(m)
 	f.group.Send(m)
+}
+
+// keep keeps a message for new readers, while the path wants that. f.mu is held.
+func (f *fan) keep(m *egress.Message) {
+	limit := f.stream.GOPCacheBytes()
+	if m.Control {
+		limit = 0 // new readers get the configuration first: what is older does not fit it
+	}
+	f.gop.Add(m, m.Key && m.Track == f.lead, limit)
 }
 
 // maxAudioWait is how long audio is held back from a new reader, so that it

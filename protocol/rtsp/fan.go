@@ -242,7 +242,7 @@ func (f *fan) attachLocked() {
 	f.mu.Unlock()
 	if f.tap == nil && !f.closed {
 		f.forget()
-		f.tap = f.stream.Tap(router.TapOptions{RTP: true}, f.onUnit)
+		f.tap = f.stream.Tap(router.TapOptions{RTP: true, Backlog: true, Earlier: true}, f.onUnit)
 	}
 }
 
@@ -300,6 +300,7 @@ func (f *fan) close() {
 	if f.tap != nil {
 		f.tap.Close()
 		f.tap = nil
+		f.forget()
 	}
 	f.group.Close()
 	for _, s := range f.streams {
@@ -353,6 +354,7 @@ func (f *fan) begin(t *fanTrack, u *media.Unit) (keep bool) {
 		return false
 	}
 	now := t.report.last
+	f.opening.limit = f.stream.GOPCacheBytes()
 	f.opening.begin(f, t, u.RandomAccess, u.More, now)
 	if len(f.joiners) > 0 {
 		f.admit(t, u.RandomAccess, now)

@@ -26,6 +26,7 @@ type joiner struct {
 // play adds a reader. It begins with a key frame, and before that with sender
 // reports, so that it can align the tracks from the start.
 func (f *fan) play(r egress.Reader, tracks []int, agent string, asked time.Time) {
+	f.stream.RequestKeyFrame()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	lead := f.lead(tracks)
@@ -59,7 +60,11 @@ func (f *fan) addReader(r egress.Reader, tracks []int, backlog []*egress.Message
 	for _, i := range tracks {
 		f.tracks[i].readers.Add(1)
 	}
-	f.group.Add(r, backlog...)
+	if _, datagrams := r.(*egress.UDPReader); datagrams {
+		f.group.AddPaced(r, 0, backlog...)
+	} else {
+		f.group.Add(r, backlog...)
+	}
 	for _, m := range backlog {
 		m.Release()
 	}

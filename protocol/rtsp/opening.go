@@ -22,7 +22,7 @@ const (
 )
 
 // opening is what has just passed, of all tracks. It is kept only while readers
-// wait, or clients are about to play:
+// wait, clients are about to play, or the path keeps it (router.GOPCache):
 //
 //   - since the start of the current picture, because a slow key frame comes in
 //     parts, of which the first ones hold its parameters
@@ -34,6 +34,7 @@ const (
 type opening struct {
 	lead  *fanTrack // the first video track; nil without video
 	until time.Time // key frames are kept
+	limit int       // what the path keeps for new readers, bytes; 0: nothing
 	more  bool      // the access unit of the leading track goes on
 
 	units   []openingUnit
@@ -53,14 +54,33 @@ type openingUnit struct {
 	key   bool
 	data  []byte
 	sizes []int // bytes of each packet
+	made  []madeMessage
 }
 
-// wanted tells whether there are clients that are about to play.
-func (o *opening) wanted(now time.Time) bool { return now.Before(o.until) }
+// madeMessage is a unit as readers want it that have its track on one channel. They
+// share it, as many may come at once.
+type madeMessage struct {
+	channel int
+	message *egress.Message
+}
+
+// release gives back what was made of units.
+func release(units []openingUnit) {
+	for _, u := range units {
+		for _, m := range u.made {
+			m.message.Release()
+		}
+	}
+}
+
+// wanted tells whether key frames are kept: the path wants that, or there are
+// clients that are about to play.
+func (o *opening) wanted(now time.Time) bool { return o.limit > 0 || now.Before(o.until) }
 
 // drop forgets all units.
 func (o *opening) drop() {
-	*o = opening{lead: o.lead, until: o.until}
+	release(o.units)
+	*o = opening{lead: o.lead, until: o.until, limit: o.limit}
 }
 
 // begin is called before a unit is sent, and forgets what nothing needs anymore.
@@ -75,7 +95,7 @@ func (o *opening) begin(f *fan, t *fanTrack, key, more bool, now time.Time) {
 		}
 	}
 	o.more = more
-	if key && !(o.keyed && o.start == o.current) {
+	if key && !o.cut && !(o.keyed && o.start == o.current) {
 		o.startHere()
 		o.keyed, o.since, o.reports = true, now, nil
 		for _, x := range f.tracks {
@@ -91,6 +111,7 @@ func (o *opening) startHere() {
 	for _, u := range o.units[:o.before] {
 		o.bytes -= len(u.data)
 	}
+	release(o.units[:o.before])
 	o.units = slices.Delete(o.units, 0, o.before)
 	o.current -= o.before
 	o.before, o.start = 0, o.current
@@ -103,19 +124,31 @@ func (o *opening) add(f *fan, t *fanTrack, key bool) {
 		return
 	}
 	o.bytes += len(f.scratch.Data)
-	if o.bytes > maxOpening {
-		o.units, o.before, o.current, o.start, o.bytes, o.cut = nil, 0, 0, 0, 0, true
+	if o.bytes > max(maxOpening, o.limit) {
+		release(o.units)
+		o.units, o.before, o.current, o.start, o.bytes = nil, 0, 0, 0, 0
+		o.keyed, o.cut = false, true
 		return
 	}
-	o.units = append(o.units, openingUnit{t.index, key, slices.Clone(f.scratch.Data), slices.Clone(f.scratch.Sizes)})
+	if o.keyed && !slices.ContainsFunc(o.reports, func(r openingUnit) bool { return r.track == t.index }) {
+		if b := f.senderReport(t); b != nil {
+			o.reports = append(o.reports, openingUnit{track: t.index, data: b})
+		}
+	}
+	o.units = append(o.units, openingUnit{t.index, key, slices.Clone(f.scratch.Data), slices.Clone(f.scratch.Sizes), nil})
 }
 
-// serves tells whether a reader can begin with what is kept, at once: nobody gets
-// what passed before it was asked for.
+// serves tells whether a reader can begin with what is kept, at once. Unless the
+// path keeps it for that, nobody gets what passed before it was asked for.
 func (o *opening) serves(j *joiner, now time.Time) bool {
+	if j.lead != o.lead || !o.keyed || o.cut || len(o.units) <= o.start || !o.early(j) {
+		return false
+	}
+	if o.limit > 0 && o.bytes <= o.limit {
+		return true
+	}
 	_, datagrams := j.reader.(*egress.UDPReader)
-	return j.lead == o.lead && o.keyed && !o.cut && len(o.units) > o.start && o.early(j) &&
-		!j.asked.IsZero() && !o.since.Before(j.asked) && now.Sub(o.since) <= maxOpeningAge &&
+	return !j.asked.IsZero() && !o.since.Before(j.asked) && now.Sub(o.since) <= maxOpeningAge &&
 		(!datagrams || o.bytes <= maxOpeningUDP)
 }
 
@@ -130,20 +163,37 @@ func (o *opening) messages(f *fan, j *joiner) []*egress.Message {
 			list = append(list, f.reportMessage(f.tracks[u.track], j.reader.Wants(), u.data))
 		}
 	}
-	units := o.units[o.start:]
 	if j.early {
-		units = append(o.prelude(), units...)
+		prelude := o.prelude()
+		for i := range prelude {
+			list = o.appendMessages(list, f, j, &prelude[i], false)
+		}
 	}
-	for _, u := range units {
-		if !slices.Contains(j.tracks, u.track) {
+	for i := range o.units[o.start:] {
+		list = o.appendMessages(list, f, j, &o.units[o.start+i], o.limit > 0)
+	}
+	return list
+}
+
+// appendMessages adds a unit for a reader. What is made of it is kept for others if
+// share is set.
+func (o *opening) appendMessages(list []*egress.Message, f *fan, j *joiner, u *openingUnit, share bool) []*egress.Message {
+	for _, w := range j.reader.Wants() {
+		if w.Track != u.track {
 			continue
 		}
 		f.stream.AddOutbound(uint64(len(u.data)))
+		i := slices.IndexFunc(u.made, func(m madeMessage) bool { return m.channel == w.Channel })
+		if i >= 0 && share {
+			u.made[i].message.Retain()
+			list = append(list, u.made[i].message)
+			continue
+		}
 		m := f.message(f.tracks[u.track], u.key)
-		for _, w := range j.reader.Wants() {
-			if w.Track == u.track {
-				f.encodeFor(m, w.Channel, u.data, u.sizes)
-			}
+		f.encodeFor(m, w.Channel, u.data, u.sizes)
+		if share {
+			m.Retain()
+			u.made = append(u.made, madeMessage{w.Channel, m})
 		}
 		list = append(list, m)
 	}

@@ -207,6 +207,7 @@ func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Respo
 	if !s.bypass {
 		s.playing = true
 		s.fan.addFull(1)
+		s.fan.stream.RequestKeyFrame()
 		s.logReading()
 		return &base.Response{StatusCode: base.StatusOK}, nil
 	}

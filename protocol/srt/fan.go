@@ -2,6 +2,7 @@ package srt
 
 import (
 	"sync"
+	"time"
 
 	"github.com/org/mtx/protocol/bridge/mpegtsbridge"
 	"github.com/org/mtx/protocol/internal/egress"
@@ -14,7 +15,7 @@ import (
 // first reader to the end of the stream; it taps the stream only while there are
 // readers.
 //
-// Locks: manage, then Stream.mu. What the tap uses is guarded by Stream.mu.
+// Locks: manage, then Stream.mu, then mu. What the tap uses is guarded by Stream.mu.
 type fan struct {
 	sv     *server
 	stream *router.Stream
@@ -31,6 +32,9 @@ type fan struct {
 	known    []media.Track
 	pending  *egress.Block // audio that waits for the next unit
 	reported bool          // a unit that cannot be sent was logged
+
+	mu  sync.Mutex // held while something is sent, and readers are added
+	gop egress.GOP // of what was sent
 }
 
 // fanOf returns the fan of a stream. It fails if the stream has nothing that can
@@ -68,31 +72,50 @@ func (sv *server) fanOf(s *router.Stream) (*fan, error) {
 	return f, nil
 }
 
-// join adds a reader. It is sent everything from the next key frame on.
+// backlogPause is between the end of the handshake and what the path keeps for new
+// readers: clients lose what overtakes their own end of it.
+const backlogPause = 20 * time.Millisecond
+
+// join adds a reader. It is sent everything from the next key frame on, or from the
+// last one if the path keeps it.
 func (f *fan) join(s *session, c *srtcore.Conn) {
+	f.stream.RequestKeyFrame()
 	f.manage.Lock()
 	defer f.manage.Unlock()
 	if f.closed {
 		c.Close(f.reason())
 		return
 	}
+	if err := f.openTap(); err != nil {
+		c.Close(err)
+		return
+	}
 	r := &reader{Conn: c}
 	f.readers[s] = r
-	f.group.Add(r)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.gop.Messages() {
+		f.stream.AddOutbound(uint64(m.Len()))
+	}
+	f.group.AddPaced(r, backlogPause, f.gop.Messages()...)
+}
+
+// openTap begins to follow the stream, unless it does. manage is held.
+func (f *fan) openTap() error {
 	if f.tap != nil {
-		return
+		return nil
 	}
 	tracks := f.stream.Tracks()
 	m, err := mpegtsbridge.NewMuxer(mpegtsbridge.MuxerOptions{Tracks: tracks})
 	if err != nil { // it worked in fanOf
-		c.Close(err)
-		return
+		return err
 	}
 	f.muxer, f.known, f.video = m, tracks, false
 	for i, t := range tracks {
 		f.video = f.video || m.Carries(i) && t.Codec.Kind() == media.Video
 	}
-	f.tap = f.stream.Tap(router.TapOptions{}, f.onUnit)
+	f.tap = f.stream.Tap(router.TapOptions{Backlog: true}, f.onUnit)
+	return nil
 }
 
 // reason tells why the fan is closed.
@@ -128,6 +151,9 @@ func (f *fan) closeTap() {
 		f.pending.Release()
 		f.pending = nil
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gop.Clear()
 }
 
 // close disconnects all readers.
@@ -208,6 +234,9 @@ func (f *fan) send(b *egress.Block, start bool) {
 	m := f.sv.pool.NewMessage()
 	m.Video, m.Key = f.video, start
 	m.SetPackets(b)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gop.Add(m, start && f.video, f.stream.GOPCacheBytes())
 	f.stream.AddOutbound(uint64(len(b.Data)) * uint64(f.group.Len()))
 	f.group.Send(m)
 }

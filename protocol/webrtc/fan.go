@@ -109,7 +109,7 @@ func (f *fan) hold() (release func()) {
 	f.held++
 	if f.tap == nil && !f.closed {
 		f.forget()
-		f.tap = f.stream.Tap(router.TapOptions{RTP: true}, f.onUnit)
+		f.tap = f.stream.Tap(router.TapOptions{RTP: true, Backlog: true}, f.onUnit)
 	}
 	return sync.OnceFunc(func() {
 		f.manage.Lock()
@@ -221,7 +221,7 @@ func (f *fan) disorder(outputs []webrtcpeer.Output) error {
 var errNoOutputs = errors.New("the viewer takes no track")
 
 // join adds a viewer. It begins with the next key frame, for which the publisher
-// is asked.
+// is asked, or with the last one if the path keeps it.
 func (f *fan) join(outputs []webrtcpeer.Output, v egress.Reader) (leave func(), err error) {
 	if len(outputs) == 0 {
 		return nil, errNoOutputs
@@ -243,17 +243,8 @@ func (f *fan) join(outputs []webrtcpeer.Output, v egress.Reader) (leave func(), 
 			f.tracks[o.Track].data[v] = o.Data
 		}
 	}
-	var backlog []*egress.Message
-	for _, va := range g.variants {
-		if m := f.reportLocked(va); m != nil {
-			backlog = append(backlog, m)
-		}
-	}
 	f.mu.Unlock()
-	g.group.Add(v, backlog...)
-	for _, m := range backlog {
-		m.Release()
-	}
+	f.enter(g, v)
 	f.stream.RequestKeyFrame()
 	return sync.OnceFunc(func() { f.leave(g, v) }), nil
 }

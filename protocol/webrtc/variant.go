@@ -89,19 +89,12 @@ func (f *fan) sendConverted(va *variant, units []*media.Unit) error {
 
 // send packs a unit once, for all viewers. fan.mu is held.
 func (f *fan) send(va *variant, u *media.Unit) error {
-	f.scratch.Reset()
-	err := va.pk.Append(&f.scratch, u)
-	if len(f.scratch.Sizes) == 0 {
+	b, err := f.pack(va, u)
+	if b == nil {
 		return err
 	}
 	if f.reportDue(va, time.Now()) {
 		f.report(va) // before the packets that it is about
-	}
-	b := f.sv.pool.Get(len(f.scratch.Data))
-	off := 0
-	for _, n := range f.scratch.Sizes {
-		b.AppendPacket(f.scratch.Data[off : off+n])
-		off += n
 	}
 	for _, g := range va.groups {
 		m := f.sv.pool.NewMessage()
@@ -113,6 +106,22 @@ func (f *fan) send(va *variant, u *media.Unit) error {
 	}
 	b.Release()
 	return err
+}
+
+// pack makes packets of a unit. It returns nil if there are none. fan.mu is held.
+func (f *fan) pack(va *variant, u *media.Unit) (*egress.Block, error) {
+	f.scratch.Reset()
+	err := va.pk.Append(&f.scratch, u)
+	if len(f.scratch.Sizes) == 0 {
+		return nil, err
+	}
+	b := f.sv.pool.Get(len(f.scratch.Data))
+	off := 0
+	for _, n := range f.scratch.Sizes {
+		b.AppendPacket(f.scratch.Data[off : off+n])
+		off += n
+	}
+	return b, err
 }
 
 // reportDue tells whether it is time for another report: the first one, which

@@ -15,6 +15,8 @@ const (
 	PathRemoved      = "pathRemoved"
 	PathReady        = "pathReady"
 	PathNotReady     = "pathNotReady"
+	PathOnline       = "pathOnline"
+	PathOffline      = "pathOffline"
 	ReaderAttached   = "readerAttached"
 	ReaderDetached   = "readerDetached"
 	SessionOpened    = "sessionOpened"
@@ -28,8 +30,8 @@ const (
 // Types lists all types of events.
 func Types() []string {
 	return []string{
-		PathCreated, PathRemoved, PathReady, PathNotReady, ReaderAttached, ReaderDetached,
-		SessionOpened, SessionClosed, SegmentCreated, SegmentCompleted, ConfigApplied, ConfigRefused,
+		PathCreated, PathRemoved, PathReady, PathNotReady, PathOnline, PathOffline,
+		ReaderAttached, ReaderDetached, SessionOpened, SessionClosed, SegmentCreated, SegmentCompleted, ConfigApplied, ConfigRefused,
 	}
 }
 
@@ -88,7 +90,10 @@ func Events(emit func(Event)) router.Hooks {
 			return pair(PathCreated, PathRemoved, func(e *Event) { e.Path = p.Path })
 		},
 		PathReady: func(p router.PathEvent) func() {
-			return pair(PathReady, PathNotReady, func(e *Event) { e.Path, e.Source = p.Path, &Peer{p.Peer.Type, p.Peer.ID} })
+			return pair(PathReady, PathNotReady, func(e *Event) { e.Path, e.Source = p.Path, sourceOf(&p) })
+		},
+		PathOnline: func(p router.PathEvent) func() {
+			return pair(PathOnline, PathOffline, func(e *Event) { e.Path, e.Source = p.Path, sourceOf(&p) })
 		},
 		ReaderAttached: func(p router.PathEvent) func() {
 			return pair(ReaderAttached, ReaderDetached, func(e *Event) { e.Path, e.Reader = p.Path, &Peer{p.Peer.Type, p.Peer.ID} })
@@ -104,6 +109,14 @@ func Events(emit func(Event)) router.Hooks {
 			emit(e)
 		},
 	}
+}
+
+// sourceOf returns nil if a standby made the path ready.
+func sourceOf(p *router.PathEvent) *Peer {
+	if p.Peer.Type == "" {
+		return nil
+	}
+	return &Peer{p.Peer.Type, p.Peer.ID}
 }
 
 // typesText lists the types for error messages.

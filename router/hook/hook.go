@@ -28,7 +28,7 @@
 //	MTX_PATH                             name of the path
 //	G1, G2...                            groups of the regular expression of the path
 //	MTX_QUERY                            query of the client, percent-encoded
-//	MTX_SOURCE_TYPE, MTX_SOURCE_ID       who publishes (Ready, NotReady)
+//	MTX_SOURCE_TYPE, MTX_SOURCE_ID       who publishes (Ready, NotReady, Online, Offline)
 //	MTX_READER_TYPE, MTX_READER_ID       who reads (Read, Unread)
 //	MTX_SEGMENT_PATH                     file (SegmentCreate, SegmentComplete)
 //	MTX_SEGMENT_DURATION                 in seconds (SegmentComplete)
@@ -94,8 +94,8 @@ type Commands struct {
 	Ready    Command // runs while a stream is available
 	NotReady string  // when it is no longer
 
-	Online  Command // as Ready
-	Offline string  // as NotReady
+	Online  Command // runs while somebody publishes: while the stream is not a standby
+	Offline string  // when nobody does any longer
 
 	Read   Command // runs for each reader, while it reads
 	Unread string  // when it stops

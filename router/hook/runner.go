@@ -67,6 +67,7 @@ func (r *Runner) Hooks() router.Hooks {
 			return r.start(c.Exec, c.Init, "init/"+e.Path, pathVars(e.Path, e.Groups))
 		},
 		PathReady:      r.ready,
+		PathOnline:     r.online,
 		ReaderAttached: r.reader,
 		SessionOpened:  r.connection,
 		SegmentCreated: func(e router.SegmentEvent) {
@@ -88,11 +89,21 @@ func (r *Runner) ready(e router.PathEvent) func() {
 	if !ok {
 		return nil
 	}
-	vars := append(eventVars(&e), "MTX_SOURCE_TYPE="+e.Peer.Type, "MTX_SOURCE_ID="+e.Peer.ID)
-	return joined(
-		r.start(c.Exec, c.Ready, "ready/"+e.Path, vars), r.after(c.Exec, c.NotReady, vars),
-		r.start(c.Exec, c.Online, "online/"+e.Path, vars), r.after(c.Exec, c.Offline, vars),
-	)
+	vars := sourceVars(&e)
+	return joined(r.start(c.Exec, c.Ready, "ready/"+e.Path, vars), r.after(c.Exec, c.NotReady, vars))
+}
+
+func (r *Runner) online(e router.PathEvent) func() {
+	c, ok := router.Extra[Commands](e.Config)
+	if !ok {
+		return nil
+	}
+	vars := sourceVars(&e)
+	return joined(r.start(c.Exec, c.Online, "online/"+e.Path, vars), r.after(c.Exec, c.Offline, vars))
+}
+
+func sourceVars(e *router.PathEvent) []string {
+	return append(eventVars(e), "MTX_SOURCE_TYPE="+e.Peer.Type, "MTX_SOURCE_ID="+e.Peer.ID)
 }
 
 func (r *Runner) reader(e router.PathEvent) func() {

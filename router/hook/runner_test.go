@@ -268,3 +268,44 @@ func TestFailuresAreLoggedWithoutSecrets(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// On a path with a standby, Ready runs all the time and Online while somebody
+// publishes.
+func TestOnlineAndOffline(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	runner := hook.NewRunner(slog.New(slog.DiscardHandler))
+	t.Cleanup(runner.Close)
+	r := routertest.New(t, router.Config{Paths: []router.PathConfig{{
+		Name: "cam1", Standby: &routertest.Standby{}, Extras: []any{hook.Commands{
+			Exec: hook.Exec{Env: ch.env()}, Ready: hook.Command{Line: ch.self + " wait ready"},
+			Online: hook.Command{Line: ch.self + " wait online $MTX_SOURCE_TYPE"}, Offline: ch.self + " exit offline",
+		}},
+	}}}, router.WithHooks(runner.Hooks()))
+	ready := ch.next()
+	if ready.call.Args[1] != "ready" || ready.call.Env["MTX_SOURCE_TYPE"] != "" {
+		t.Errorf("%+v", ready.call)
+	}
+	for range 2 {
+		pub, err := r.Publish(t.Context(), "cam1", routertest.SampleTracks())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub.Write(0, routertest.SampleUnit(0, 0))
+		c := ch.next()
+		if got := strings.Join(c.call.Args, "|"); got != "wait|online|program" {
+			t.Error(got)
+		}
+		pub.Close()
+		c.wantInterrupt()
+		c.wantEnd()
+		c = ch.next()
+		if got := strings.Join(c.call.Args, "|"); got != "exit|offline" {
+			t.Error(got)
+		}
+		c.wantEnd()
+	}
+	r.Close()
+	ready.wantInterrupt()
+	ready.wantEnd()
+}

@@ -127,3 +127,12 @@ type Depacketizer interface {
 	// the current access unit is damaged or incomplete and was skipped.
 	Depacketize(pkt *rtp.Packet) ([][]byte, error)
 }
+
+// Renewer is a [Depacketizer] that can be made again. It is needed to begin in the
+// past with what a path keeps for new readers.
+type Renewer interface {
+	Depacketizer
+
+	// Renew returns a depacketizer for the same packets that has seen none.
+	Renew() Depacketizer
+}

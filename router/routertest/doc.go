@@ -17,8 +17,8 @@
 //
 // # Fakes
 //
-// [Protocol], [Source], [Sink], [Authenticator] and [Depacketizer] have one field
-// per method; the zero value does the simplest thing that is right. They are
+// [Protocol], [Source], [Standby], [Sink], [Authenticator] and [Depacketizer] have
+// one field per method; the zero value does the simplest thing that is right. They are
 // used as pointers, so that the router can tell whether they changed.
 //
 // # Conformance

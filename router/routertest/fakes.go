@@ -58,6 +58,24 @@ func (s *Source) Run(ctx context.Context, run *router.SourceRun) error {
 	}
 }
 
+// Standby is a fake [router.Standby] with the tracks of [SampleTracks]. Without
+// PlayFunc it writes nothing.
+type Standby struct {
+	PlayFunc func(ctx context.Context, write func(track int, u *media.Unit)) error
+}
+
+// Tracks implements router.Standby.
+func (s *Standby) Tracks() []media.Track { return SampleTracks() }
+
+// Play implements router.Standby.
+func (s *Standby) Play(ctx context.Context, write func(track int, u *media.Unit)) error {
+	if s.PlayFunc != nil {
+		return s.PlayFunc(ctx, write)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // Sink is a fake [router.Sink]. Without RunFunc it reads everything and calls
 // UnitFunc, if set, for each unit.
 type Sink struct {
@@ -111,6 +129,11 @@ type Depacketizer struct {
 
 	Calls int // number of packets that were seen
 	parts [][]byte
+}
+
+// Renew implements media.Renewer.
+func (d *Depacketizer) Renew() media.Depacketizer {
+	return &Depacketizer{DepacketizeFunc: d.DepacketizeFunc}
 }
 
 // Depacketize implements media.Depacketizer.

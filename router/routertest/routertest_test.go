@@ -159,7 +159,7 @@ func TestEvents(t *testing.T) {
 	}
 	e.Wait(t, "removed cam", 1)
 	e.Wait(t, "applied", 1)
-	want := []string{"created cam", "ready cam", "attached cam", "detached cam", "notReady cam", "removed cam"}
+	want := []string{"created cam", "ready cam", "online cam", "attached cam", "detached cam", "offline cam", "notReady cam", "removed cam"}
 	got := slices.DeleteFunc(e.List(), func(s string) bool { return s == "applied" })
 	if !slices.Equal(got, want) {
 		t.Errorf("events:\n%q, want\n%q", got, want)

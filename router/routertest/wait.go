@@ -66,6 +66,7 @@ func WaitReaders(t testing.TB, r *router.Router, path string, n int) {
 //
 //	created PATH         removed PATH
 //	ready PATH           notReady PATH
+//	online PATH          offline PATH
 //	attached PATH        detached PATH
 //	opened KIND ID       closed KIND ID
 //	segment FILE         completed FILE
@@ -92,6 +93,7 @@ func (e *Events) Hooks() router.Hooks {
 	return router.Hooks{
 		PathCreated:      func(v router.PathEvent) func() { return pair("created", "removed", v.Path) },
 		PathReady:        func(v router.PathEvent) func() { return pair("ready", "notReady", v.Path) },
+		PathOnline:       func(v router.PathEvent) func() { return pair("online", "offline", v.Path) },
 		ReaderAttached:   func(v router.PathEvent) func() { return pair("attached", "detached", v.Path) },
 		SessionOpened:    func(v router.SessionEvent) func() { return pair("opened", "closed", v.Kind+" "+v.ID) },
 		SegmentCreated:   func(v router.SegmentEvent) { e.add("segment " + v.File) },

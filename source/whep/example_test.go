@@ -21,6 +21,6 @@ func ExampleSource() {
 	fmt.Println(src.Type())
 	fmt.Println(srcwhep.Source{URL: "https://media.example/cam/whep"}.Validate())
 	// Output:
-	// whepSource
+	// webRTCSource
 	// the scheme of the URL is "https": it must be whep or wheps
 }

@@ -56,7 +56,7 @@ const (
 )
 
 // Type implements router.Source.
-func (s Source) Type() string { return "whepSource" }
+func (s Source) Type() string { return "webRTCSource" }
 
 // Validate tells what is wrong with the source. URLs with variables are checked
 // only when these are known.

@@ -28,7 +28,7 @@ type env struct {
 
 const streamFPS = 30
 
-var defaultScenarios = []string{"rtsp-tcp", "rtsp-udp", "join", "memory", "idle", "ingest"}
+var defaultScenarios = []string{"rtsp-tcp", "rtsp-udp", "join", "join-cache", "memory", "idle", "ingest"}
 
 func allScenarios() []scenario {
 	fanOutShow := []metric{
@@ -59,9 +59,20 @@ func allScenarios() []scenario {
 		},
 		{
 			name: "join", about: "time from dial to the first key frame over RTSP/TCP, key frames 1 s apart",
+			show: []metric{joinFrame, joinKey, joinKeyMax},
+			run:  runJoin,
+		},
+		{
+			name: "join-cache", about: "the same with a GOP cache",
+			mtxOnly: true,
 			show:    []metric{joinFrame, joinKey, joinKeyMax},
 			targets: []target{{joinKey, false, 20}},
-			run:     runJoin,
+			run: func(ctx context.Context, e *env) (values, error) {
+				cached, l := *e, *e.launcher
+				l.env = []string{"MTX_PATHDEFAULTS_GOPCACHE=yes"}
+				cached.launcher = &l
+				return runJoin(ctx, &cached)
+			},
 		},
 		{
 			name: "memory", about: "memory and set-up cost of 300 readers of a slow stream over RTSP/TCP",

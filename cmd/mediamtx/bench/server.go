@@ -47,6 +47,7 @@ func (u usage) cpu() time.Duration { return u.user + u.system }
 type launcher struct {
 	dir      string // for the binary, configurations and logs
 	binary   string
+	env      []string // keys of the configuration of the mediamtx command, as variables
 	progress io.Writer
 }
 
@@ -157,7 +158,7 @@ func (l *launcher) command(kind string, p serverPorts, paths int) (*exec.Cmd, er
 		return nil, err
 	}
 	cmd := exec.Command(l.binary, file)
-	cmd.Env = cleanEnv()
+	cmd.Env = append(cleanEnv(), l.env...)
 	return cmd, nil
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/pion/rtp"
+
+	"github.com/org/mtx/router/media"
 )
 
 // Bounds of what a depacketizer holds while an access unit is incomplete. The
@@ -73,6 +75,15 @@ func NewDepacketizer(f format.Format) (*Depacketizer, error) {
 		return nil, fmt.Errorf("%s cannot be unpacked: %w", CodecOf(f).Name(), err)
 	}
 	return d, nil
+}
+
+// Renew implements [media.Renewer].
+func (d *Depacketizer) Renew() media.Depacketizer {
+	n, err := NewDepacketizer(d.f)
+	if err != nil { // it worked before
+		return &Depacketizer{f: d.f}
+	}
+	return n
 }
 
 // Format returns the format that the depacketizer was made for.

@@ -24,6 +24,7 @@ const (
 type Batch struct {
 	entries []entry // capacity is fixed
 	now     int64   // Unix time in nanoseconds
+	backlog bool    // what a reader begins with is delivered
 
 	// The runs of the block that was added last, which usually is the next one too.
 	runs      []run

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // inlineReaders is up to how many readers are served by the publisher itself: waking a worker costs more than serving them.
@@ -65,8 +66,9 @@ type member struct {
 	reader  Reader
 	wants   []Want
 	part    *part
-	backlog []*Message // with a reference each; of the worker, once pushed
-	removed bool       // guarded by part.mu
+	backlog []*Message    // with a reference each; of the worker, once pushed
+	pause   time.Duration // before the backlog, or notPaced
+	removed bool          // guarded by part.mu
 }
 
 // groupState is what Send and the queries need, replaced as a whole.
@@ -112,7 +114,18 @@ func (g *Group) WantsPackets(track int) bool {
 
 // Add adds a reader. It gets the messages of the backlog and then, without a gap, every message whose Send begins
 // after Add returns. Messages are retained as long as needed. Adding a reader twice, or to a closed group, does nothing.
-func (g *Group) Add(r Reader, backlog ...*Message) {
+//
+// The backlog goes out at once; the queue of a TCP reader holds it beside what it may hold.
+func (g *Group) Add(r Reader, backlog ...*Message) { g.add(r, backlog, notPaced) }
+
+// AddPaced is Add for readers that may lose what comes too fast: a backlog of more than 64 KiB is sent at 20 Mbit/s, or
+// within 250 ms, whichever is faster, and what comes meanwhile after it. Any backlog begins after a pause, for peers that
+// may not be ready yet.
+func (g *Group) AddPaced(r Reader, pause time.Duration, backlog ...*Message) {
+	g.add(r, backlog, pause)
+}
+
+func (g *Group) add(r Reader, backlog []*Message, pause time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, dup := g.members[r]; dup || g.closed {
@@ -126,7 +139,7 @@ func (g *Group) Add(r Reader, backlog ...*Message) {
 	if g.parts[i] == nil {
 		g.parts[i] = &part{group: g, shard: g.pool.shards[i], index: i}
 	}
-	j := &member{reader: r, wants: slices.Clone(r.Wants()), part: g.parts[i]}
+	j := &member{reader: r, wants: slices.Clone(r.Wants()), part: g.parts[i], pause: pause}
 	for _, m := range backlog {
 		m.Retain()
 		j.backlog = append(j.backlog, m)
@@ -174,6 +187,7 @@ func (g *Group) drop(j *member) {
 	if i := slices.Index(p.readers, j.reader); i >= 0 {
 		p.readers = slices.Delete(p.readers, i, i+1)
 	}
+	p.unpace(j.reader)
 	p.mu.Unlock()
 	if r, ok := j.reader.(interface{ purge() }); ok {
 		r.purge() // a TCPReader, or a type that embeds one

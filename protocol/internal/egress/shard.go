@@ -37,7 +37,8 @@ type part struct {
 
 	mu      sync.Mutex // held while readers are served
 	readers []Reader
-	first   int // the reader that is served first; moves on with each message
+	pacers  []*pacer // of readers that are not among them yet
+	first   int      // the reader that is served first; moves on with each message
 }
 
 // item is a message, a reader that joins, or messages that were lost.
@@ -170,6 +171,9 @@ func (s *shard) serve(p *part, discard bool) {
 
 // deliver gives a message to all readers of the part. The caller holds p.mu.
 func (p *part) deliver(m *Message, b *Batch) {
+	for _, pc := range p.pacers {
+		pc.push(m)
+	}
 	n := len(p.readers)
 	if n == 0 {
 		return
@@ -191,11 +195,13 @@ func (p *part) deliver(m *Message, b *Batch) {
 // admit adds a reader and gives it its backlog.
 func (p *part) admit(j *member, b *Batch, discard bool) {
 	p.mu.Lock()
-	if !j.removed && !discard {
+	if !j.removed && !discard && !p.paced(j) {
+		b.backlog = true
 		for _, m := range j.backlog {
 			j.reader.Deliver(m, b)
 			b.Flush()
 		}
+		b.backlog = false
 		p.readers = append(p.readers, j.reader)
 	}
 	p.mu.Unlock()
@@ -212,5 +218,8 @@ func (p *part) discard(lost []Loss) {
 		for _, r := range p.readers {
 			r.Discard(l)
 		}
+	}
+	for _, pc := range p.pacers {
+		pc.queue = append(pc.queue, item{lost: lost})
 	}
 }

@@ -358,7 +358,7 @@ func TestTCPClose(t *testing.T) {
 		b := p.Get(0)
 		b.AppendPacket(make([]byte, 10<<20))
 		r := NewTCPReader(c, track0)
-		if !c.send(r, b, false, 1) || !c.draining {
+		if !c.send(r, b, false, false, 1) || !c.draining {
 			t.Fatal("not queued")
 		}
 		c.Close()
@@ -492,7 +492,7 @@ func TestTCPNoAllocations(t *testing.T) {
 	r := NewTCPReader(c, track0)
 	blk := p.Get(0)
 	blk.AppendFrame(0, make([]byte, 100))
-	if n := testing.AllocsPerRun(200, func() { c.send(r, blk, false, 1) }); n != 0 {
+	if n := testing.AllocsPerRun(200, func() { c.send(r, blk, false, false, 1) }); n != 0 {
 		t.Errorf("%v allocations per write", n)
 	}
 }

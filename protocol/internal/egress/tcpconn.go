@@ -27,7 +27,7 @@ var ErrWriteTimeout = fmt.Errorf("nothing was taken by the other side: %w", os.E
 
 // TCPOptions configure a TCPConn.
 type TCPOptions struct {
-	// QueueBytes bounds the media that waits for a slow reader. Default 2 MiB.
+	// QueueBytes bounds the media that waits for a slow reader, beside its backlog. Default 2 MiB.
 	QueueBytes int
 
 	// WriteTimeout is how long the other side may take nothing before the connection is closed. Default 10s.
@@ -120,8 +120,8 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// send sends a block, or reports that it was not taken.
-func (c *TCPConn) send(r *TCPReader, b *Block, control bool, now int64) bool {
+// send sends a block, or reports that it was not taken. What belongs to a backlog always is.
+func (c *TCPConn) send(r *TCPReader, b *Block, control, backlog bool, now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -137,11 +137,11 @@ func (c *TCPConn) send(r *TCPReader, b *Block, control bool, now int64) bool {
 			r.done(b, control, now)
 			return true
 		}
-	} else if c.q.media > 0 && c.q.media+len(b.Data) > c.o.QueueBytes {
+	} else if waiting := c.q.media - c.q.backlog; !backlog && waiting > 0 && waiting+len(b.Data) > c.o.QueueBytes {
 		return false
 	}
 	b.Retain()
-	c.push(queued{data: b.Data[n:], block: b, reader: r, rtcp: control, begun: n > 0})
+	c.push(queued{data: b.Data[n:], block: b, reader: r, rtcp: control, begun: n > 0, backlog: backlog})
 	return true
 }
 

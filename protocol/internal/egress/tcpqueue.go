@@ -15,11 +15,12 @@ const keepItems = 16
 
 // queued is a block or control message that waits, or the rest of one.
 type queued struct {
-	data   []byte
-	block  *Block // nil: a control message
-	reader *TCPReader
-	rtcp   bool
-	begun  bool
+	data    []byte
+	block   *Block // nil: a control message
+	reader  *TCPReader
+	rtcp    bool
+	begun   bool
+	backlog bool
 }
 
 // release ends an item that was not sent as a whole.
@@ -36,6 +37,7 @@ type tcpQueue struct {
 	head    int // items before it are gone
 	busy    int // items from head on that are being written
 	media   int // bytes
+	backlog int // bytes of media that readers begin with
 	control int // bytes
 }
 
@@ -54,6 +56,9 @@ func (q *tcpQueue) push(it queued) {
 func (q *tcpQueue) count(it *queued, n int) {
 	if it.block != nil {
 		q.media += n
+		if it.backlog {
+			q.backlog += n
+		}
 	} else {
 		q.control += n
 	}

@@ -51,7 +51,7 @@ func (r *TCPReader) Deliver(m *Message, b *Batch) {
 		}
 		r.skip[m.Track] = false
 	}
-	if !r.conn.send(r, blk, m.Control, b.clock()) {
+	if !r.conn.send(r, blk, m.Control, b.backlog, b.clock()) {
 		r.Lost(blk.Packets)
 		if m.Video && !m.Control {
 			r.skip[m.Track] = true

@@ -1,0 +1,90 @@
+package rtmp_test
+
+import (
+	"bytes"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bluenviron/gortmplib"
+	"github.com/bluenviron/gortmplib/pkg/codecs"
+
+	"github.com/org/mtx/protocol/rtmp"
+	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/media"
+	"github.com/org/mtx/router/routertest"
+)
+
+// largeUnit is a sample of 10 KB.
+func largeUnit(n int) *media.Unit {
+	u := routertest.SampleUnit(0, n)
+	last := &u.Payload[len(u.Payload)-1]
+	*last = append(bytes.Clone(*last), bytes.Repeat([]byte{byte(n) | 1}, 10000)...)
+	return u
+}
+
+// A reader begins with the last key frame and gets all that came since, and what
+// comes later, once.
+func TestGOPCache(t *testing.T) {
+	t.Parallel()
+	for name, others := range map[string]bool{"first reader": false, "another reader": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
+				c.Paths[0].GOPCache.MaxBytes = router.DefaultGOPCacheBytes
+			})
+			var asked atomic.Int64
+			pub, err := r.Publish(t.Context(), "cam", routertest.SampleTracks(), router.PublishOptions{RequestKeyFrame: func() { asked.Add(1) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pub.Close()
+			if others {
+				mustDial(t, false, "rtmp://%s/cam", addr)
+				routertest.WaitReaders(t, r, "cam", 1)
+			}
+			const first, last = 30, 58
+			for n := first - 2; n <= last; n++ {
+				pub.Write(0, largeUnit(n))
+				pub.Write(1, routertest.SampleUnit(1, n))
+			}
+			rd := &gortmplib.Reader{Conn: mustDial(t, false, "rtmp://%s/cam", addr)}
+			const more = 60 // the library looks at more than a second
+			for n := last + 1; n <= last+more; n++ {
+				pub.Write(0, largeUnit(n))
+				pub.Write(1, routertest.SampleUnit(1, n))
+			}
+			if err := rd.Initialize(); err != nil {
+				t.Fatal(err)
+			}
+			var pts []time.Duration
+			key := false
+			for _, tr := range rd.Tracks() {
+				if _, ok := tr.Codec.(*codecs.H264); !ok {
+					rd.OnDataOpus(tr, func(time.Duration, []byte) {})
+					continue
+				}
+				rd.OnDataH264(tr, func(at, _ time.Duration, au [][]byte) {
+					if nal := au[len(au)-1]; len(nal) > 1000 { // no parameter sets
+						key = key || len(pts) == 0 && nal[0]&0x1f == 5
+						pts = append(pts, at)
+					}
+				})
+			}
+			for len(pts) < last+more+1-first {
+				if err := rd.Read(); err != nil {
+					t.Fatalf("after %d pictures: %v", len(pts), err)
+				}
+			}
+			for i := range pts {
+				if d := pts[i] - pts[max(i-1, 0)] - time.Second/30; i > 0 && d.Abs() > 2*time.Millisecond {
+					t.Errorf("picture %d is at %v, the one before at %v", i, pts[i], pts[i-1])
+				}
+			}
+			if !key {
+				t.Error("does not begin with a key frame")
+			}
+			routertest.Eventually(t, "the publisher is asked for a key frame", func() bool { return asked.Load() > 0 })
+		})
+	}
+}
