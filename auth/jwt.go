@@ -180,6 +180,19 @@ func (a *JWT) verify(ctx context.Context, raw string) (jwt.Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	token, err := a.parse(raw, set)
+	if errors.Is(err, errSignature) { // the key may be a new one, without an id or with that of an old one
+		fresh, err2 := a.keys.keys(ctx, true)
+		if err2 != nil || fresh == set {
+			return nil, err
+		}
+		return a.parse(raw, fresh)
+	}
+	return token, err
+}
+
+// parse verifies the signature and the claims.
+func (a *JWT) parse(raw string, set jwk.Set) (jwt.Token, error) {
 	opts := []jwt.ParseOption{
 		jwt.WithKeySet(set, jws.WithInferAlgorithmFromKey(true), jws.WithRequireKid(false)),
 		jwt.WithValidate(true),
@@ -196,6 +209,8 @@ func (a *JWT) verify(ctx context.Context, raw string) (jwt.Token, error) {
 	}
 	return token, nil
 }
+
+var errSignature = errors.New("the signature of the token cannot be verified")
 
 // keysFor returns the public keys, after another fetch if the one that is wanted
 // is not among those at hand.
@@ -231,7 +246,7 @@ func reasonOf(err error) error {
 	case errors.Is(err, jwt.ErrInvalidAudience()):
 		return errors.New("the token is for another audience")
 	}
-	return errors.New("the signature of the token cannot be verified")
+	return errSignature
 }
 
 // permissions reads the claim of a token.

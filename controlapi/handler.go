@@ -100,6 +100,7 @@ type route struct {
 	enabled         func() bool // nil: always
 	answer          string      // name of the type of the answer, for the description; empty: OK
 	body            string      // name of the type of the body, empty: none
+	query           []string    // parameters, beside those of pages
 	summary         string
 }
 
@@ -109,7 +110,7 @@ func (a *api) routes() []route {
 		{method: "POST", pattern: "/v3/auth/jwks/refresh", handle: a.refreshKeys, summary: "fetches the keys of JSON Web Tokens again."},
 		{method: "GET", pattern: "/v3/paths/list", handle: a.listPaths, answer: "PathList", summary: "returns the live paths."},
 		{method: "GET", pattern: "/v3/paths/get/{name}", handle: a.getPath, answer: "Path", summary: "returns a live path."},
-		{method: "GET", pattern: "/v3/events", handle: a.listen, answer: "Event", summary: "streams events, as server-sent events."},
+		{method: "GET", pattern: "/v3/events", handle: a.listen, answer: "Event", query: []string{"type"}, summary: "streams events, as server-sent events."},
 		{method: "GET", pattern: "/healthz", handle: a.healthy, summary: "tells that the server is alive."},
 		{method: "GET", pattern: "/readyz", handle: a.ready, summary: "tells whether all servers are running."},
 	}
@@ -135,7 +136,7 @@ func (a *api) info(w http.ResponseWriter, _ *http.Request) {
 func (a *api) refreshKeys(w http.ResponseWriter, r *http.Request) {
 	c, ok := a.router.Config().Auth.(interface{ Refresh(context.Context) error })
 	if !ok {
-		writeError(w, http.StatusNotFound, errors.New("there are no keys: clients are not authenticated by JSON Web Tokens"))
+		writeOK(w) // without tokens there is nothing to refresh, which scripts need not know
 		return
 	}
 	if err := c.Refresh(r.Context()); err != nil {

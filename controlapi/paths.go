@@ -48,7 +48,7 @@ type Track struct {
 
 func pathOf(i *router.PathInfo) Path {
 	p := Path{
-		Name: i.Name, ConfName: i.ConfigName, Ready: i.Ready, Available: i.Ready, Online: i.Ready,
+		Name: i.Name, ConfName: i.ConfigName, Ready: i.Ready, Available: i.Ready, Online: i.Online,
 		Tracks: []string{}, Tracks2: []Track{}, Readers: []PathPeer{},
 		InboundBytes: i.In, OutboundBytes: i.Out, InboundFramesInError: i.InErrors, BytesReceived: i.In, BytesSent: i.Out,
 	}
@@ -57,7 +57,11 @@ func pathOf(i *router.PathInfo) Path {
 	}
 	if i.Ready {
 		t := i.ReadyTime
-		p.ReadyTime, p.AvailableTime, p.OnlineTime = &t, &t, &t
+		p.ReadyTime, p.AvailableTime = &t, &t
+	}
+	if i.Online {
+		t := i.OnlineTime
+		p.OnlineTime = &t
 	}
 	for _, t := range i.Tracks {
 		props := media.Props(t.Codec)

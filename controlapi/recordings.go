@@ -39,7 +39,7 @@ func (a *api) recordingRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "/v3/recordings/list", enabled: on, answer: "RecordingList", handle: a.listRecordings, summary: "returns all recordings."},
 		{method: "GET", pattern: "/v3/recordings/get/{name}", enabled: on, answer: "Recording", handle: a.getRecording, summary: "returns the recordings of a path."},
-		{method: "DELETE", pattern: "/v3/recordings/deletesegment", enabled: on, handle: a.deleteSegment, summary: "removes a recorded file."},
+		{method: "DELETE", pattern: "/v3/recordings/deletesegment", enabled: on, handle: a.deleteSegment, query: []string{"path", "start"}, summary: "removes a recorded file."},
 	}
 }
 

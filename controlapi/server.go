@@ -95,7 +95,7 @@ func authenticated(h *router.Host, action router.Action, queryToken bool, next h
 		if ae, ok := errors.AsType[*router.AuthError](err); !ok || !ae.AskCredentials {
 			h.Log().Info("access denied", "remote", httpserver.ClientAddr(r), "action", string(action), "reason", err)
 		}
-		httpserver.AskCredentials(w)
+		w.Header().Set("WWW-Authenticate", `Basic realm="mediamtx"`)
 		writeError(w, http.StatusUnauthorized, errAuthentication)
 	})
 }

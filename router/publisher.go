@@ -161,22 +161,26 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 	p.stopHoldLocked()
 	p.pub = pub
 	if p.stream == nil {
-		if p.conf.PublisherGrace > 0 && canSplice(tracks) {
-			to, _ = fit(tracks, tracks)
-			p.availableLocked(newSplicedStream(tracks, queue, p.conf.UseAbsoluteTimestamp), tracks, o.Peer, query)
-		} else {
-			s := newStream(tracks, slices.Clone(o.Depacketizers), queue, p.conf.UseAbsoluteTimestamp)
-			if o.RequestKeyFrame != nil {
-				s.keys.init(tracks, p.protected(o.RequestKeyFrame))
-			}
-			p.availableLocked(s, tracks, o.Peer, query)
-		}
+		p.availableLocked(p.newStream(tracks, &o, queue), tracks, o.Peer, query)
+		to, _ = fit(tracks, tracks)
 	}
 	p.joinLocked(pub, tracks, to, &o, g)
 	if pub.w == nil {
 		p.onlineLocked(pub)
 	}
 	return pub, nil
+}
+
+// newStream makes the stream of a publisher.
+func (p *Path) newStream(tracks []media.Track, o *PublishOptions, queue int) *Stream {
+	if p.conf.PublisherGrace > 0 && canSplice(tracks) {
+		return newSplicedStream(tracks, queue, p.conf.UseAbsoluteTimestamp)
+	}
+	s := newStream(tracks, slices.Clone(o.Depacketizers), queue, p.conf.UseAbsoluteTimestamp)
+	if o.RequestKeyFrame != nil {
+		s.keys.init(tracks, p.protected(o.RequestKeyFrame))
+	}
+	return s
 }
 
 // protected returns f, which logs a panic of its own.

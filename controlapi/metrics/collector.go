@@ -203,7 +203,7 @@ func (e *emitter) numbers(v reflect.Value, values []string) {
 		default:
 			continue
 		}
-		e.emit("_"+snake(tag), e.family.labels, values, typ, n)
+		e.emit("_"+metricName(tag), e.family.labels, values, typ, n)
 	}
 }
 
@@ -219,6 +219,14 @@ func typeOf(tag string) prometheus.ValueType {
 		return prometheus.CounterValue
 	}
 	return prometheus.GaugeValue
+}
+
+// metricName is the name of a number, after that of its family.
+func metricName(tag string) string {
+	if tag == "byteMSS" {
+		return "bytes_mss" // the only one whose name is not that of the Control API
+	}
+	return snake(tag)
 }
 
 // snake turns "inboundRTPPacketsLost" into "inbound_rtp_packets_lost".

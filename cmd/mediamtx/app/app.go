@@ -31,10 +31,14 @@ import (
 
 // Main runs the command with the arguments and the environment of the process
 // until SIGINT or SIGTERM, and returns its exit code. A second signal ends the
-// process at once. Each extend may change the configuration before it is used.
+// process at once. SIGHUP opens the log file anew. Each extend may change the
+// configuration before it is used.
 func Main(extend ...func(*mtx.Config)) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	context.AfterFunc(ctx, stop) // from now on signals do what they do by default
 	return Run(ctx, Options{
 		Args:   os.Args[1:],
@@ -42,6 +46,7 @@ func Main(extend ...func(*mtx.Config)) int {
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
 		Extend: extend,
+		Reopen: hangup,
 	})
 }
 
@@ -50,13 +55,16 @@ type Options struct {
 	// Args are the arguments, without the name of the program.
 	Args []string
 
-	// Env is the environment, as os.Environ returns it. Hooks and the
-	// configuration see it.
+	// Env is the environment that the configuration sees, as os.Environ returns it.
+	// Hooks have that of the process.
 	Env []string
 
 	// Stdout receives log messages, Stderr the errors that keep the server from
 	// starting. Nil discards.
 	Stdout, Stderr io.Writer
+
+	// Reopen makes the log file be opened anew, for each value. Optional.
+	Reopen <-chan os.Signal
 
 	// Extend may change each configuration before it is used.
 	Extend []func(*mtx.Config)

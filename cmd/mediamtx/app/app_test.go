@@ -96,7 +96,7 @@ func start(t *testing.T, text string, o Options) *instance {
 	case code := <-codes:
 		t.Fatalf("ended with %d: %s", code, in.out)
 	}
-	until(t, "start", in.out, func() bool { return in.serves("rtsp") })
+	until(t, "start", in.out, func() bool { return len(in.router.Protocols()) == len(in.router.Config().Protocols) })
 	return in
 }
 

@@ -105,6 +105,19 @@ func (c *logCore) open(o logOptions) ([]output, error) {
 	return outputs, nil
 }
 
+// Reopen opens the files anew, for programs that moved them away.
+func (c *logCore) Reopen() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, o := range c.outputs {
+		if f, ok := o.(*fileOutput); ok {
+			errs = append(errs, f.reopen())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Close closes the destinations. Messages that come later are lost.
 func (c *logCore) Close() error {
 	c.mu.Lock()

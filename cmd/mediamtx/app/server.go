@@ -13,6 +13,7 @@ import (
 	"github.com/org/mtx"
 	"github.com/org/mtx/cmd/mediamtx/config"
 	"github.com/org/mtx/controlapi"
+	"github.com/org/mtx/record"
 	"github.com/org/mtx/router/hook"
 )
 
@@ -22,14 +23,16 @@ type server struct {
 	file      string // as given; empty: searched for
 	overrides map[string]any
 
-	log      *logger
-	config   *configuration
-	router   *mtx.Router
-	commands *hook.Runner
-	webhooks *hook.Webhooks
-	feed     *controlapi.Feed
-	started  time.Time
-	beside   beside
+	log       *logger
+	config    *configuration
+	router    *mtx.Router
+	commands  *hook.Runner
+	webhooks  *hook.Webhooks
+	feed      *controlapi.Feed
+	started   time.Time
+	recording record.State
+	beside    beside
+	dump      dumper
 }
 
 // check loads and builds the configuration, and says what is worth knowing.
@@ -57,7 +60,7 @@ func (s *server) check() error {
 
 // build makes the configuration of the router and lets the program extend it.
 func (s *server) build(doc *config.Document) (mtx.Config, error) {
-	c, err := doc.Build()
+	c, err := doc.BuildWith(config.Shared{Recording: &s.recording})
 	if err != nil {
 		return c, err
 	}
@@ -94,7 +97,9 @@ func (s *server) run(ctx context.Context) error {
 	defer s.webhooks.Close()
 	defer s.commands.Close()
 	s.setHooks(c.doc)
-	s.router, err = mtx.New(cfg, mtx.WithLogger(log), mtx.WithHooks(s.commands.Hooks()), mtx.WithHooks(s.webhooks.Hooks()))
+	s.dump.log = log
+	s.dump.Configure(c.doc.DumpPackets, dumpDir(c.doc.LogFile))
+	s.router, err = mtx.New(cfg, mtx.WithLogger(log), mtx.WithConns(s.dump.Conn), mtx.WithHooks(s.commands.Hooks()), mtx.WithHooks(s.webhooks.Hooks()))
 	if err != nil {
 		return err
 	}
@@ -118,6 +123,7 @@ func (s *server) serve(ctx context.Context, log *slog.Logger) error {
 			log.Info("shutting down")
 		}
 	})
+	s.background(func(running context.Context) { s.reopen(running, log) })
 	if file := s.config.sources.File; file != "" {
 		s.background(func(running context.Context) {
 			err := config.Watch(running, file, log, func() { s.reload(running, log, file) })
@@ -133,6 +139,23 @@ func (s *server) serve(ctx context.Context, log *slog.Logger) error {
 		return nil // asked to stop while it was starting
 	}
 	return err
+}
+
+// reopen opens the log file anew when it is asked for.
+func (s *server) reopen(ctx context.Context, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-s.Reopen:
+			if !ok {
+				return
+			}
+			if err := s.log.Reopen(); err != nil {
+				log.Error("the log file cannot be opened anew", "error", err)
+			}
+		}
+	}
 }
 
 // background runs a function beside the router; it returns false if the server
@@ -196,12 +219,11 @@ func (s *server) warn(log *slog.Logger, doc *config.Document, info *config.Info)
 func (s *server) reload(ctx context.Context, log *slog.Logger, file string) {
 	sources, err := config.Read(file, s.Env, s.overrides)
 	if err == nil {
-		var info *config.Info
-		var changes mtx.Changes
-		if info, changes, err = s.config.reload(ctx, sources); err == nil {
-			if info != nil {
-				s.warn(log, s.config.doc, info)
-				if changes.Empty() { // otherwise the router tells what changed
+		var put *applied
+		if put, err = s.config.reload(ctx, sources); err == nil {
+			if put != nil {
+				s.warn(log, put.doc, put.info)
+				if put.changes.Empty() { // otherwise the router tells what changed
 					log.Info("configuration reloaded, nothing to change")
 				}
 				debug.FreeOSMemory()

@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,15 +84,21 @@ func (c *configuration) lock(ctx context.Context) error {
 
 func (c *configuration) unlock() { <-c.busy }
 
-// reload puts another state of the file in force. Without information nothing
-// was to be done.
-func (c *configuration) reload(ctx context.Context, sources *config.Sources) (info *config.Info, ch mtx.Changes, err error) {
+// applied is a configuration that was put in force.
+type applied struct {
+	doc     *config.Document
+	info    *config.Info
+	changes mtx.Changes
+}
+
+// reload puts another state of the file in force; nil if nothing was to be done.
+func (c *configuration) reload(ctx context.Context, sources *config.Sources) (*applied, error) {
 	if err := c.lock(ctx); err != nil {
-		return nil, ch, err
+		return nil, err
 	}
 	defer c.unlock()
 	if sources.Digest == c.sources.Digest {
-		return nil, ch, nil
+		return nil, nil
 	}
 	edits := c.edits
 	if c.doc.APIPersist == "" {
@@ -101,44 +109,82 @@ func (c *configuration) reload(ctx context.Context, sources *config.Sources) (in
 
 // put applies a configuration, or changes nothing. It is called with the lock
 // held.
-func (c *configuration) put(ctx context.Context, sources *config.Sources, edits *config.Edits) (*config.Info, mtx.Changes, error) {
+func (c *configuration) put(ctx context.Context, sources *config.Sources, edits *config.Edits) (*applied, error) {
 	doc, info, err := sources.Document(edits)
 	if err != nil {
-		return nil, mtx.Changes{}, err
+		return nil, err
 	}
 	cfg, err := c.s.build(doc)
 	if err != nil {
-		return nil, mtx.Changes{}, err
+		return nil, err
+	}
+	if err := tryAPI(c.doc, doc); err != nil {
+		return nil, err
 	}
 	keep, err := persist(doc.APIPersist, edits)
 	if err != nil {
-		return nil, mtx.Changes{}, err
+		return nil, err
 	}
 	ch, err := c.s.router.Apply(ctx, cfg)
 	if err != nil {
-		keep(false)
-		return nil, mtx.Changes{}, err
+		_ = keep(false)
+		return nil, err
 	}
-	keep(true)
+	log := slog.New(c.s.log)
+	if err := keep(true); err != nil {
+		log.Error("the change is in force but cannot be kept in apiPersist", "error", err)
+	}
 	c.sources, c.edits, c.doc = sources, edits, doc
 	c.s.setHooks(doc)
+	c.s.dump.Configure(doc.DumpPackets, dumpDir(doc.LogFile))
 	if err := c.s.log.Configure(logOptionsOf(doc)); err != nil {
-		slog.New(c.s.log).Error("logging stays as it was", "error", err)
+		log.Error("logging stays as it was", "error", err)
 	}
-	return info, ch, nil
+	return &applied{doc, info, ch}, nil
+}
+
+// tryAPI tells why the Control API could not be served in its new place. Who
+// changes that through the API itself learns nothing of what happens later: the
+// connection ends with the old place.
+func tryAPI(old, next *config.Document) error {
+	if !next.API {
+		return nil
+	}
+	if next.APIEncryption && (next.APIServerCert != old.APIServerCert || next.APIServerKey != old.APIServerKey || !old.APIEncryption) {
+		if _, err := tls.LoadX509KeyPair(next.APIServerCert, next.APIServerKey); err != nil {
+			return fmt.Errorf("apiServerCert, apiServerKey: %w", err)
+		}
+	}
+	if next.APIAddress != old.APIAddress && !isOurs(old, next.APIAddress) {
+		ln, err := net.Listen("tcp", next.APIAddress)
+		if err != nil {
+			return fmt.Errorf("apiAddress: %w", err)
+		}
+		return ln.Close()
+	}
+	return nil
+}
+
+// isOurs tells whether an address is that of one of the servers, which may be about
+// to hand it over.
+func isOurs(d *config.Document, addr string) bool {
+	return slices.Contains([]string{
+		d.MetricsAddress, d.PprofAddress, d.PlaybackAddress, d.RTSPAddress, d.RTSPSAddress, d.RTMPAddress, d.RTMPSAddress,
+		d.HLSAddress, d.WebRTCAddress, d.WebRTCLocalTCPAddress,
+	}, addr)
 }
 
 // persist writes edits beside the file, so that a full disk is known before
 // anything changes; keep puts them in its place, or forgets them.
-func persist(file string, edits *config.Edits) (keep func(bool), err error) {
+func persist(file string, edits *config.Edits) (keep func(bool) error, err error) {
 	if file == "" {
-		return func(bool) {}, nil
+		return func(bool) error { return nil }, nil
 	}
 	data, err := edits.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	fail := func(err error) (func(bool), error) {
+	fail := func(err error) (func(bool) error, error) {
 		return nil, fmt.Errorf("the change cannot be kept in apiPersist: %w", err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".mtx-*") // readable by the owner only
@@ -156,10 +202,15 @@ func persist(file string, edits *config.Edits) (keep func(bool), err error) {
 		_ = os.Remove(f.Name())
 		return fail(err)
 	}
-	return func(good bool) {
-		if !good || os.Rename(f.Name(), file) != nil {
+	return func(good bool) error {
+		var err error
+		if good {
+			err = os.Rename(f.Name(), file)
+		}
+		if !good || err != nil {
 			_ = os.Remove(f.Name())
 		}
+		return err
 	}, nil
 }
 
@@ -176,7 +227,7 @@ func (c *configuration) change(ctx context.Context, edit func(*config.Document, 
 		edits := c.edits.Clone()
 		err := edit(c.doc, edits)
 		if err == nil {
-			_, _, err = c.put(ctx, c.sources, edits)
+			_, err = c.put(ctx, c.sources, edits)
 		}
 		result <- err
 	})

@@ -5,14 +5,24 @@ import (
 	"time"
 
 	"github.com/org/mtx/auth"
+	"github.com/org/mtx/record"
 	"github.com/org/mtx/router"
 )
 
 // Build translates the document into the configuration of a router. It opens
 // and changes nothing.
 func (d *Document) Build() (router.Config, error) {
+	return d.BuildWith(Shared{Recording: &record.State{}})
+}
+
+// BuildWith is Build for a router that has a configuration already: s is the same
+// each time.
+func (d *Document) BuildWith(s Shared) (router.Config, error) {
 	c := router.Config{QueueSize: d.WriteQueueSize}
 	c.Protocols = d.buildProtocols()
+	if cleaner := d.buildCleaner(s); cleaner != nil {
+		c.Protocols = append(c.Protocols, cleaner)
+	}
 	a, err := d.buildAuth()
 	if err != nil {
 		return router.Config{}, err
@@ -20,7 +30,14 @@ func (d *Document) Build() (router.Config, error) {
 	c.Auth = a
 	for _, name := range d.pathNames() {
 		p := d.Paths[name]
-		c.Paths = append(c.Paths, d.buildPath(&p))
+		pc := d.buildPath(&p)
+		if pc.Standby, err = buildStandby(&p); err != nil {
+			return router.Config{}, fmt.Errorf("path %q: alwaysAvailable: %w", name, err)
+		}
+		if p.Record {
+			pc.Sinks = append(pc.Sinks, buildRecorder(&p, s))
+		}
+		c.Paths = append(c.Paths, pc)
 	}
 	if err := c.Validate(); err != nil {
 		return router.Config{}, err

@@ -10,6 +10,10 @@ import (
 	"github.com/org/mtx/router"
 )
 
+// failoverGrace is how long readers wait for the next one of several sources,
+// unless publisherGracePeriod says it.
+const failoverGrace = 20 * time.Second
+
 func (d *Document) buildPath(p *Path) router.PathConfig {
 	c := router.PathConfig{
 		Name:                 p.Name,
@@ -17,7 +21,15 @@ func (d *Document) buildPath(p *Path) router.PathConfig {
 		MaxReaders:           p.MaxReaders,
 		Override:             p.OverridePublisher,
 		Fallback:             p.Fallback,
+		PublisherGrace:       time.Duration(p.PublisherGracePeriod),
 		UseAbsoluteTimestamp: p.UseAbsoluteTimestamp,
+	}
+	if p.GOPCache {
+		c.GOPCache.MaxBytes = int(p.GOPCacheMaxSize)
+	}
+	if len(p.Sources) > 0 && c.PublisherGrace == 0 {
+		// a source that stalls, and the next one that has to connect
+		c.PublisherGrace = time.Duration(p.SourceStallTimeout) + failoverGrace
 	}
 	if p.SourceOnDemand {
 		c.OnDemand = router.OnDemand{
@@ -26,7 +38,7 @@ func (d *Document) buildPath(p *Path) router.PathConfig {
 			CloseAfter:   time.Duration(p.SourceOnDemandCloseAfter),
 		}
 	}
-	if p.Source == sourcePublisher && (p.RunOnDemand != "" || p.RunOnUnDemand != "") {
+	if c.Source == nil && (p.RunOnDemand != "" || p.RunOnUnDemand != "") {
 		d.invite(p, &c)
 	}
 	if commands, ok := d.buildCommands(p); ok {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/org/mtx/router"
+	"github.com/org/mtx/source/failover"
 	srchls "github.com/org/mtx/source/hls"
 	"github.com/org/mtx/source/mpegts"
 	"github.com/org/mtx/source/redirect"
@@ -17,6 +18,9 @@ import (
 
 // buildSource returns nil if the path waits for publishers.
 func (d *Document) buildSource(p *Path) router.Source {
+	if len(p.Sources) > 0 {
+		return d.buildFailover(p)
+	}
 	switch p.Source {
 	case sourcePublisher:
 		return nil
@@ -43,9 +47,34 @@ func (d *Document) buildSource(p *Path) router.Source {
 			STUNGatherTimeout: time.Duration(p.WHEPSTUNGatherTimeout), HandshakeTimeout: time.Duration(p.WHEPHandshakeTimeout),
 			TrackGatherTimeout: time.Duration(p.WHEPTrackGatherTimeout),
 		}
+	case familyCamera:
+		return p.buildCamera(read)
 	default:
 		return laterSource{Family: string(f)}
 	}
+}
+
+// buildFailover makes one source of several.
+func (d *Document) buildFailover(p *Path) *failover.Source {
+	s := &failover.Source{StallTimeout: time.Duration(p.SourceStallTimeout)}
+	for _, one := range p.eachSource() {
+		s.Sources = append(s.Sources, d.buildSource(&one))
+	}
+	return s
+}
+
+// eachSource returns, for each of the sources of a path, the path with this
+// source only.
+func (p *Path) eachSource() []Path {
+	if len(p.Sources) == 0 {
+		return []Path{*p}
+	}
+	list := make([]Path, len(p.Sources))
+	for i, s := range p.Sources {
+		list[i] = *p
+		list[i].Source, list[i].Sources = s, nil
+	}
+	return list
 }
 
 // udpBuffer returns the size of a receive buffer: that of a deprecated key of

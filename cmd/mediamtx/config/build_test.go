@@ -255,10 +255,14 @@ func TestNotInForce(t *testing.T) {
 		{"rtmp: no\nhls: no\nsrt: no\nlogLevel: debug", nil},
 		{"rtmpTrustedProxies: [10.0.0.0/8]\nhlsTrustedProxies: [10.0.0.0/8]\nhlsCDNSecret: x", []string{"rtmpTrustedProxies", "hlsCDNSecret"}},
 		{"webrtc: no\nplayback: yes", []string{"playback"}},
-		{"pathDefaults: {record: yes}\npaths: {a: , b: {record: yes}, c: {record: no}}", []string{"pathDefaults: record", `path "c": record`}},
+		{"pathDefaults: {moqTransport: webtransport}\npaths: {a: , b: {moqTransport: webtransport}, c: {moqTransport: quic}}", []string{"pathDefaults: moqTransport", `path "c": moqTransport`}},
 		{
-			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'moqt://h/x', 'srt://h:1']}, b: {source: rpiCamera}, c: {source: 'srt://h:1'}}",
-			[]string{`path "a": forward[1]`, `path "b": source (rpiCamera)`},
+			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'moqt://h/x', 'srt://h:1']}, b: {source: 'moqt://h/x'}, c: {source: 'srt://h:1'}}",
+			[]string{`path "a": forward[1]`, `path "b": source (moq)`},
+		},
+		{
+			"paths: {a: {source: rpiCamera, rpiCameraWidth: 640}, b: {source: rpiCamera, rpiCameraSecondary: yes}}",
+			[]string{`path "b": rpiCameraSecondary`},
 		},
 	}
 	for _, c := range cases {

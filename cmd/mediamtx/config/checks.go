@@ -29,6 +29,10 @@ func checkValue(rule string, v reflect.Value) error {
 		if number(v) < 0 {
 			return errors.New("must not be negative")
 		}
+	case "cacheSize":
+		if n := v.Uint(); n < 64<<10 || n > 1<<30 {
+			return errors.New("must be between 64K and 1G")
+		}
 	case "notEmpty":
 		if v.String() == "" {
 			return errors.New("must not be empty")

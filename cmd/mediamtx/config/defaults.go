@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/org/mtx/router"
 )
 
 func defaultGlobal() Global {
@@ -111,7 +113,10 @@ func defaultPath() Path {
 		Source:                       "publisher",
 		SourceOnDemandStartTimeout:   10 * Duration(time.Second),
 		SourceOnDemandCloseAfter:     10 * Duration(time.Second),
+		Sources:                      []string{},
+		SourceStallTimeout:           10 * Duration(time.Second),
 		OverridePublisher:            true,
+		GOPCacheMaxSize:              router.DefaultGOPCacheBytes,
 		AlwaysAvailableTracks:        []OfflineTrack{},
 		RecordPath:                   "./recordings/%path/%Y-%m-%d_%H-%M-%S-%f",
 		RecordFormat:                 "fmp4",

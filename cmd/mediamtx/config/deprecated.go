@@ -275,3 +275,17 @@ func (t *translator) pairs(tree map[string]any, at keyPath) {
 		}
 	}
 }
+
+// DeprecatedKeys returns the types of the keys of old releases that are accepted
+// in a section.
+func (s Section) DeprecatedKeys() map[string]reflect.Type {
+	keys := deprecatedPath()
+	if s == SectionGlobal {
+		keys = deprecatedGlobal()
+	}
+	out := make(map[string]reflect.Type, len(keys))
+	for _, k := range keys {
+		out[k.key] = k.typ
+	}
+	return out
+}

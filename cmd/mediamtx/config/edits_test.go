@@ -211,3 +211,34 @@ func TestExportIsReadBack(t *testing.T) {
 		t.Errorf("defaults are exported:\n%s", y)
 	}
 }
+
+// Of elements that look alike, each keeps its own secret.
+func TestSecretsOfTwins(t *testing.T) {
+	t.Parallel()
+	d := edited(t, sources(t, "authInternalUsers:\n- {user: me, pass: one, ips: [10.0.0.1]}\n- {user: me, pass: two, ips: [10.0.0.2]}\n"), nil)
+	b, err := json.Marshal(d.Shown().Global)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := tree(t, SectionGlobal, string(b))
+	SectionGlobal.Restore(got, &d.Global)
+	users, _ := got["authInternalUsers"].([]any)
+	for i, want := range []string{"one", "two"} {
+		if u, _ := users[i].(map[string]any); u["pass"] != want {
+			t.Errorf("user %d has %v", i, u["pass"])
+		}
+	}
+}
+
+func TestGlobalKeysOnly(t *testing.T) {
+	t.Parallel()
+	for _, doc := range []string{`{"paths": {}}`, `{"pathDefaults": {"maxReaders": 1}}`} {
+		if _, err := FromJSON(SectionGlobal, []byte(doc)); err == nil {
+			t.Errorf("%s is accepted", doc)
+		}
+	}
+	got, err := FromJSON(SectionGlobal, []byte(`{"readBufferCount": null, "apiAllowOrigin": null}`))
+	if err != nil || len(got) != 0 {
+		t.Errorf("%v %v", got, err)
+	}
+}

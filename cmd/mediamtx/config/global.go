@@ -8,7 +8,7 @@ type Global struct {
 	LogStructured   bool             `json:"logStructured" koanf:"logStructured"`
 	LogFile         string           `json:"logFile" koanf:"logFile" check:"notEmpty"`
 	SysLogPrefix    string           `json:"sysLogPrefix" koanf:"sysLogPrefix" check:"notEmpty"`
-	DumpPackets     bool             `json:"dumpPackets" koanf:"dumpPackets" later:"true"`
+	DumpPackets     bool             `json:"dumpPackets" koanf:"dumpPackets"`
 
 	// Network.
 	ReadTimeout       Duration `json:"readTimeout" koanf:"readTimeout" check:"positive"`
@@ -66,6 +66,9 @@ type Global struct {
 	PprofServerCert     string      `json:"pprofServerCert" koanf:"pprofServerCert"`
 	PprofAllowOrigins   []string    `json:"pprofAllowOrigins" koanf:"pprofAllowOrigins"`
 	PprofTrustedProxies []IPNetwork `json:"pprofTrustedProxies" koanf:"pprofTrustedProxies"`
+
+	// Recordings of all paths.
+	RecordMaxTotalSize Size `json:"recordMaxTotalSize" koanf:"recordMaxTotalSize" check:"notNegative"`
 
 	// Playback server.
 	Playback               bool        `json:"playback" koanf:"playback" later:"true"`

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 )
 
@@ -45,6 +46,11 @@ func FromJSON(s Section, data []byte) (map[string]any, error) {
 	}
 	if m == nil {
 		return nil, errors.New("the body must be a JSON object, not null")
+	}
+	for _, k := range []string{"pathDefaults", "paths"} {
+		if _, ok := m[k]; ok && s == SectionGlobal {
+			return nil, fmt.Errorf("%s: is not a global key, and has endpoints of its own", k)
+		}
 	}
 	v, err := jsonTree(s.typ(), m, nil)
 	if err != nil {
@@ -99,6 +105,9 @@ func jsonObject(t reflect.Type, m map[string]any, at keyPath) (any, error) {
 	out := make(map[string]any, len(m))
 	s := schemaOf(t)
 	for k, v := range m {
+		if v == nil && isDeprecated(t, k) {
+			continue // it is not set, as the description of the API says
+		}
 		typ := typeOf[any]() // unknown and deprecated keys are told by the decoder
 		if f := s.byKey[k]; f != nil {
 			typ = f.typ
@@ -113,6 +122,18 @@ func jsonObject(t reflect.Type, m map[string]any, at keyPath) (any, error) {
 		}
 	}
 	return out, nil
+}
+
+// isDeprecated tells whether a key belonged to a type in old releases.
+func isDeprecated(t reflect.Type, key string) bool {
+	var keys []deprecatedKey
+	switch t {
+	case typeOf[Global]():
+		keys = deprecatedGlobal()
+	case typeOf[Path]():
+		keys = deprecatedPath()
+	}
+	return slices.ContainsFunc(keys, func(k deprecatedKey) bool { return k.key == key })
 }
 
 // looseTree writes a value of any type in the form of layers.

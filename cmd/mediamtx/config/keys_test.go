@@ -47,8 +47,8 @@ var jsonKinds = map[string]string{
 
 // beyond are the keys that the contract does not have.
 var beyond = map[string][]string{
-	"global": {"webhooks", "authJWTKickOnExpiry", "authHTTPCacheDuration", "apiPersist"},
-	"path":   {},
+	"global": {"webhooks", "authJWTKickOnExpiry", "authHTTPCacheDuration", "apiPersist", "recordMaxTotalSize"},
+	"path":   {"publisherGracePeriod", "sources", "sourceStallTimeout", "gopCache", "gopCacheMaxSize", "recordMaxSize", "recordMinFreeSpace"},
 }
 
 // The document has exactly the keys of the contract, with their types and

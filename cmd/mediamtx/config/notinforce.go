@@ -39,6 +39,11 @@ func laterKeys(v, base reflect.Value, at keyPath) []string {
 // cannot reach.
 func laterURLs(p, base *Path, at keyPath) []string {
 	var out []string
+	for i, s := range p.Sources {
+		if f := sourceFamily(s); !f.inForce() && !slices.Equal(p.Sources, base.Sources) {
+			out = append(out, at.with("sources", strconv.Itoa(i)).String()+" ("+string(f)+")")
+		}
+	}
 	if f := sourceFamily(p.Source); f != "" && !f.inForce() && p.Source != base.Source {
 		out = append(out, at.with("source").String()+" ("+string(f)+")")
 	}

@@ -12,28 +12,39 @@ type Path struct {
 	SourceOnDemandStartTimeout Duration `json:"sourceOnDemandStartTimeout" koanf:"sourceOnDemandStartTimeout" check:"positive"`
 	SourceOnDemandCloseAfter   Duration `json:"sourceOnDemandCloseAfter" koanf:"sourceOnDemandCloseAfter" check:"notNegative"`
 
+	// Sources in order of preference, in place of Source.
+	Sources            []string `json:"sources" koanf:"sources" secret:"url"`
+	SourceStallTimeout Duration `json:"sourceStallTimeout" koanf:"sourceStallTimeout" check:"positive"`
+
 	// Readers and publishers.
 	MaxReaders           int  `json:"maxReaders" koanf:"maxReaders" check:"notNegative"`
 	UseAbsoluteTimestamp bool `json:"useAbsoluteTimestamp" koanf:"useAbsoluteTimestamp"`
 	OverridePublisher    bool `json:"overridePublisher" koanf:"overridePublisher"`
+	// PublisherGracePeriod is how long a stream outlives its publisher.
+	PublisherGracePeriod Duration `json:"publisherGracePeriod" koanf:"publisherGracePeriod" check:"notNegative"`
+	// GOPCache lets readers begin with the last key frame.
+	GOPCache        bool `json:"gopCache" koanf:"gopCache"`
+	GOPCacheMaxSize Size `json:"gopCacheMaxSize" koanf:"gopCacheMaxSize" check:"cacheSize"`
 
 	// SRT.
 	SRTReadPassphrase    string `json:"srtReadPassphrase" koanf:"srtReadPassphrase" check:"passphrase" secret:"true"`
 	SRTPublishPassphrase string `json:"srtPublishPassphrase" koanf:"srtPublishPassphrase" check:"passphrase" secret:"true"`
 
 	// Always available.
-	AlwaysAvailable       bool           `json:"alwaysAvailable" koanf:"alwaysAvailable" later:"true"`
-	AlwaysAvailableTracks []OfflineTrack `json:"alwaysAvailableTracks" koanf:"alwaysAvailableTracks" later:"true"`
-	AlwaysAvailableFile   string         `json:"alwaysAvailableFile" koanf:"alwaysAvailableFile" later:"true"`
+	AlwaysAvailable       bool           `json:"alwaysAvailable" koanf:"alwaysAvailable"`
+	AlwaysAvailableTracks []OfflineTrack `json:"alwaysAvailableTracks" koanf:"alwaysAvailableTracks"`
+	AlwaysAvailableFile   string         `json:"alwaysAvailableFile" koanf:"alwaysAvailableFile"`
 
 	// Recording.
-	Record                bool         `json:"record" koanf:"record" later:"true"`
-	RecordPath            string       `json:"recordPath" koanf:"recordPath" check:"recordPath" later:"true"`
-	RecordFormat          RecordFormat `json:"recordFormat" koanf:"recordFormat" later:"true"`
-	RecordPartDuration    Duration     `json:"recordPartDuration" koanf:"recordPartDuration" check:"positive" later:"true"`
-	RecordMaxPartSize     Size         `json:"recordMaxPartSize" koanf:"recordMaxPartSize" check:"positive" later:"true"`
-	RecordSegmentDuration Duration     `json:"recordSegmentDuration" koanf:"recordSegmentDuration" check:"positive" later:"true"`
-	RecordDeleteAfter     Duration     `json:"recordDeleteAfter" koanf:"recordDeleteAfter" check:"notNegative" later:"true"`
+	Record                bool         `json:"record" koanf:"record"`
+	RecordPath            string       `json:"recordPath" koanf:"recordPath" check:"recordPath"`
+	RecordFormat          RecordFormat `json:"recordFormat" koanf:"recordFormat"`
+	RecordPartDuration    Duration     `json:"recordPartDuration" koanf:"recordPartDuration" check:"positive"`
+	RecordMaxPartSize     Size         `json:"recordMaxPartSize" koanf:"recordMaxPartSize" check:"positive"`
+	RecordSegmentDuration Duration     `json:"recordSegmentDuration" koanf:"recordSegmentDuration" check:"positive"`
+	RecordDeleteAfter     Duration     `json:"recordDeleteAfter" koanf:"recordDeleteAfter" check:"notNegative"`
+	RecordMaxSize         Size         `json:"recordMaxSize" koanf:"recordMaxSize" check:"notNegative"`
+	RecordMinFreeSpace    Size         `json:"recordMinFreeSpace" koanf:"recordMinFreeSpace" check:"notNegative"`
 
 	// RTSP.
 	RTSPDemuxMpegts        bool            `json:"rtspDemuxMpegts" koanf:"rtspDemuxMpegts"`
@@ -57,47 +68,47 @@ type Path struct {
 	SourceRedirect string `json:"sourceRedirect" koanf:"sourceRedirect"`
 
 	// Source Raspberry Pi camera.
-	RPiCameraCamID               int     `json:"rpiCameraCamID" koanf:"rpiCameraCamID" check:"notNegative" later:"true"`
+	RPiCameraCamID               int     `json:"rpiCameraCamID" koanf:"rpiCameraCamID" check:"notNegative"`
 	RPiCameraSecondary           bool    `json:"rpiCameraSecondary" koanf:"rpiCameraSecondary" later:"true"`
-	RPiCameraWidth               int     `json:"rpiCameraWidth" koanf:"rpiCameraWidth" check:"positive" later:"true"`
-	RPiCameraHeight              int     `json:"rpiCameraHeight" koanf:"rpiCameraHeight" check:"positive" later:"true"`
-	RPiCameraHFlip               bool    `json:"rpiCameraHFlip" koanf:"rpiCameraHFlip" later:"true"`
-	RPiCameraVFlip               bool    `json:"rpiCameraVFlip" koanf:"rpiCameraVFlip" later:"true"`
-	RPiCameraBrightness          float64 `json:"rpiCameraBrightness" koanf:"rpiCameraBrightness" check:"range=-1 1" later:"true"`
-	RPiCameraContrast            float64 `json:"rpiCameraContrast" koanf:"rpiCameraContrast" check:"range=0 16" later:"true"`
-	RPiCameraSaturation          float64 `json:"rpiCameraSaturation" koanf:"rpiCameraSaturation" check:"range=0 16" later:"true"`
-	RPiCameraSharpness           float64 `json:"rpiCameraSharpness" koanf:"rpiCameraSharpness" check:"range=0 16" later:"true"`
-	RPiCameraExposure            string  `json:"rpiCameraExposure" koanf:"rpiCameraExposure" check:"oneof=normal short long custom" later:"true"`
-	RPiCameraAWB                 string  `json:"rpiCameraAWB" koanf:"rpiCameraAWB" check:"oneof=auto incandescent tungsten fluorescent indoor daylight cloudy custom" later:"true"`
-	RPiCameraAWBGains            Gains   `json:"rpiCameraAWBGains" koanf:"rpiCameraAWBGains" later:"true"`
-	RPiCameraDenoise             string  `json:"rpiCameraDenoise" koanf:"rpiCameraDenoise" check:"oneof=off cdn_off cdn_fast cdn_hq" later:"true"`
-	RPiCameraShutter             int     `json:"rpiCameraShutter" koanf:"rpiCameraShutter" check:"notNegative" later:"true"`
-	RPiCameraMetering            string  `json:"rpiCameraMetering" koanf:"rpiCameraMetering" check:"oneof=centre spot matrix custom" later:"true"`
-	RPiCameraGain                float64 `json:"rpiCameraGain" koanf:"rpiCameraGain" check:"notNegative" later:"true"`
-	RPiCameraEV                  float64 `json:"rpiCameraEV" koanf:"rpiCameraEV" check:"range=-10 10" later:"true"`
-	RPiCameraROI                 string  `json:"rpiCameraROI" koanf:"rpiCameraROI" later:"true"`
-	RPiCameraHDR                 bool    `json:"rpiCameraHDR" koanf:"rpiCameraHDR" later:"true"`
-	RPiCameraTuningFile          string  `json:"rpiCameraTuningFile" koanf:"rpiCameraTuningFile" later:"true"`
-	RPiCameraMode                string  `json:"rpiCameraMode" koanf:"rpiCameraMode" later:"true"`
-	RPiCameraFPS                 float64 `json:"rpiCameraFPS" koanf:"rpiCameraFPS" check:"positive" later:"true"`
-	RPiCameraAfMode              string  `json:"rpiCameraAfMode" koanf:"rpiCameraAfMode" check:"oneof=auto manual continuous" later:"true"`
-	RPiCameraAfRange             string  `json:"rpiCameraAfRange" koanf:"rpiCameraAfRange" check:"oneof=normal macro full" later:"true"`
-	RPiCameraAfSpeed             string  `json:"rpiCameraAfSpeed" koanf:"rpiCameraAfSpeed" check:"oneof=normal fast" later:"true"`
-	RPiCameraLensPosition        float64 `json:"rpiCameraLensPosition" koanf:"rpiCameraLensPosition" check:"notNegative" later:"true"`
-	RPiCameraAfWindow            string  `json:"rpiCameraAfWindow" koanf:"rpiCameraAfWindow" later:"true"`
-	RPiCameraFlickerPeriod       int     `json:"rpiCameraFlickerPeriod" koanf:"rpiCameraFlickerPeriod" check:"notNegative" later:"true"`
-	RPiCameraTextOverlayEnable   bool    `json:"rpiCameraTextOverlayEnable" koanf:"rpiCameraTextOverlayEnable" later:"true"`
-	RPiCameraTextOverlay         string  `json:"rpiCameraTextOverlay" koanf:"rpiCameraTextOverlay" later:"true"`
-	RPiCameraCodec               string  `json:"rpiCameraCodec" koanf:"rpiCameraCodec" check:"oneof=auto hardwareH264 softwareH264 mjpeg" later:"true"`
-	RPiCameraIDRPeriod           int     `json:"rpiCameraIDRPeriod" koanf:"rpiCameraIDRPeriod" check:"positive" later:"true"`
-	RPiCameraBitrate             int     `json:"rpiCameraBitrate" koanf:"rpiCameraBitrate" check:"positive" later:"true"`
-	RPiCameraHardwareH264Profile string  `json:"rpiCameraHardwareH264Profile" koanf:"rpiCameraHardwareH264Profile" check:"oneof=baseline main high" later:"true"`
-	RPiCameraHardwareH264Level   string  `json:"rpiCameraHardwareH264Level" koanf:"rpiCameraHardwareH264Level" check:"oneof=4.0 4.1 4.2" later:"true"`
-	RPiCameraSoftwareH264Profile string  `json:"rpiCameraSoftwareH264Profile" koanf:"rpiCameraSoftwareH264Profile" check:"oneof=baseline main high" later:"true"`
-	RPiCameraSoftwareH264Level   string  `json:"rpiCameraSoftwareH264Level" koanf:"rpiCameraSoftwareH264Level" check:"oneof=4.0 4.1 4.2" later:"true"`
-	RPiCameraMJPEGQuality        int     `json:"rpiCameraMJPEGQuality" koanf:"rpiCameraMJPEGQuality" check:"range=1 100" later:"true"`
-	RPiCameraH264Profile         string  `json:"rpiCameraH264Profile" koanf:"rpiCameraH264Profile" check:"oneof=auto baseline main high" later:"true"`
-	RPiCameraH264Level           string  `json:"rpiCameraH264Level" koanf:"rpiCameraH264Level" check:"oneof=4.0 4.1 4.2" later:"true"`
+	RPiCameraWidth               int     `json:"rpiCameraWidth" koanf:"rpiCameraWidth" check:"positive"`
+	RPiCameraHeight              int     `json:"rpiCameraHeight" koanf:"rpiCameraHeight" check:"positive"`
+	RPiCameraHFlip               bool    `json:"rpiCameraHFlip" koanf:"rpiCameraHFlip"`
+	RPiCameraVFlip               bool    `json:"rpiCameraVFlip" koanf:"rpiCameraVFlip"`
+	RPiCameraBrightness          float64 `json:"rpiCameraBrightness" koanf:"rpiCameraBrightness" check:"range=-1 1"`
+	RPiCameraContrast            float64 `json:"rpiCameraContrast" koanf:"rpiCameraContrast" check:"range=0 16"`
+	RPiCameraSaturation          float64 `json:"rpiCameraSaturation" koanf:"rpiCameraSaturation" check:"range=0 16"`
+	RPiCameraSharpness           float64 `json:"rpiCameraSharpness" koanf:"rpiCameraSharpness" check:"range=0 16"`
+	RPiCameraExposure            string  `json:"rpiCameraExposure" koanf:"rpiCameraExposure" check:"oneof=normal short long custom"`
+	RPiCameraAWB                 string  `json:"rpiCameraAWB" koanf:"rpiCameraAWB" check:"oneof=auto incandescent tungsten fluorescent indoor daylight cloudy custom"`
+	RPiCameraAWBGains            Gains   `json:"rpiCameraAWBGains" koanf:"rpiCameraAWBGains"`
+	RPiCameraDenoise             string  `json:"rpiCameraDenoise" koanf:"rpiCameraDenoise" check:"oneof=off cdn_off cdn_fast cdn_hq"`
+	RPiCameraShutter             int     `json:"rpiCameraShutter" koanf:"rpiCameraShutter" check:"notNegative"`
+	RPiCameraMetering            string  `json:"rpiCameraMetering" koanf:"rpiCameraMetering" check:"oneof=centre spot matrix custom"`
+	RPiCameraGain                float64 `json:"rpiCameraGain" koanf:"rpiCameraGain" check:"notNegative"`
+	RPiCameraEV                  float64 `json:"rpiCameraEV" koanf:"rpiCameraEV" check:"range=-10 10"`
+	RPiCameraROI                 string  `json:"rpiCameraROI" koanf:"rpiCameraROI"`
+	RPiCameraHDR                 bool    `json:"rpiCameraHDR" koanf:"rpiCameraHDR"`
+	RPiCameraTuningFile          string  `json:"rpiCameraTuningFile" koanf:"rpiCameraTuningFile"`
+	RPiCameraMode                string  `json:"rpiCameraMode" koanf:"rpiCameraMode"`
+	RPiCameraFPS                 float64 `json:"rpiCameraFPS" koanf:"rpiCameraFPS" check:"positive"`
+	RPiCameraAfMode              string  `json:"rpiCameraAfMode" koanf:"rpiCameraAfMode" check:"oneof=auto manual continuous"`
+	RPiCameraAfRange             string  `json:"rpiCameraAfRange" koanf:"rpiCameraAfRange" check:"oneof=normal macro full"`
+	RPiCameraAfSpeed             string  `json:"rpiCameraAfSpeed" koanf:"rpiCameraAfSpeed" check:"oneof=normal fast"`
+	RPiCameraLensPosition        float64 `json:"rpiCameraLensPosition" koanf:"rpiCameraLensPosition" check:"notNegative"`
+	RPiCameraAfWindow            string  `json:"rpiCameraAfWindow" koanf:"rpiCameraAfWindow"`
+	RPiCameraFlickerPeriod       int     `json:"rpiCameraFlickerPeriod" koanf:"rpiCameraFlickerPeriod" check:"notNegative"`
+	RPiCameraTextOverlayEnable   bool    `json:"rpiCameraTextOverlayEnable" koanf:"rpiCameraTextOverlayEnable"`
+	RPiCameraTextOverlay         string  `json:"rpiCameraTextOverlay" koanf:"rpiCameraTextOverlay"`
+	RPiCameraCodec               string  `json:"rpiCameraCodec" koanf:"rpiCameraCodec" check:"oneof=auto hardwareH264 softwareH264 mjpeg"`
+	RPiCameraIDRPeriod           int     `json:"rpiCameraIDRPeriod" koanf:"rpiCameraIDRPeriod" check:"positive"`
+	RPiCameraBitrate             int     `json:"rpiCameraBitrate" koanf:"rpiCameraBitrate" check:"positive"`
+	RPiCameraHardwareH264Profile string  `json:"rpiCameraHardwareH264Profile" koanf:"rpiCameraHardwareH264Profile" check:"oneof=baseline main high"`
+	RPiCameraHardwareH264Level   string  `json:"rpiCameraHardwareH264Level" koanf:"rpiCameraHardwareH264Level" check:"oneof=4.0 4.1 4.2"`
+	RPiCameraSoftwareH264Profile string  `json:"rpiCameraSoftwareH264Profile" koanf:"rpiCameraSoftwareH264Profile" check:"oneof=baseline main high"`
+	RPiCameraSoftwareH264Level   string  `json:"rpiCameraSoftwareH264Level" koanf:"rpiCameraSoftwareH264Level" check:"oneof=4.0 4.1 4.2"`
+	RPiCameraMJPEGQuality        int     `json:"rpiCameraMJPEGQuality" koanf:"rpiCameraMJPEGQuality" check:"range=1 100"`
+	RPiCameraH264Profile         string  `json:"rpiCameraH264Profile" koanf:"rpiCameraH264Profile" check:"oneof=auto baseline main high"`
+	RPiCameraH264Level           string  `json:"rpiCameraH264Level" koanf:"rpiCameraH264Level" check:"oneof=4.0 4.1 4.2"`
 
 	// Commands.
 	RunOnInit                  string   `json:"runOnInit" koanf:"runOnInit" check:"command" secret:"command"`

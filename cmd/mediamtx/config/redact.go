@@ -134,20 +134,34 @@ func restoreStruct(tree map[string]any, present reflect.Value) {
 
 func restoreList(f *field, list []any, old reflect.Value) {
 	for i, e := range list {
-		for n := range old.Len() {
-			o := old.Index(n)
-			switch e := e.(type) {
-			case string:
-				if o.Kind() == reflect.String && e == redactValue(f, o.String()) {
-					list[i] = o.String()
-				}
-			case map[string]any:
-				if o.Kind() == reflect.Struct && !isText(o.Type()) && looksLike(e, o) {
-					restoreStruct(e, o)
-				}
+		// that of the same position is the first choice: others may look like it
+		for n := -1; n < old.Len(); n++ {
+			at := n
+			if n < 0 {
+				at = min(i, old.Len()-1)
+			}
+			if at >= 0 && restoreElement(f, list, i, e, old.Index(at)) {
+				break
 			}
 		}
 	}
+}
+
+// restoreElement tells whether the element is the one that it looks like.
+func restoreElement(f *field, list []any, i int, e any, old reflect.Value) bool {
+	switch e := e.(type) {
+	case string:
+		if old.Kind() == reflect.String && e == redactValue(f, old.String()) {
+			list[i] = old.String()
+			return true
+		}
+	case map[string]any:
+		if old.Kind() == reflect.Struct && !isText(old.Type()) && looksLike(e, old) {
+			restoreStruct(e, old)
+			return true
+		}
+	}
+	return false
 }
 
 // looksLike tells whether an element of a list is the one that a tree shows: all

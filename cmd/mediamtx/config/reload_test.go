@@ -21,6 +21,7 @@ func reloadBase() (global settings, paths map[string]settings) {
 			"api": "yes", "apiEncryption": "yes", "metrics": "yes", "metricsEncryption": "yes", "pprof": "yes", "pprofEncryption": "yes"},
 		map[string]settings{
 			"idle":  {},
+			"fast":  {"gopCache": "yes"},
 			"relay": {"forward": "['rtsp://h/x', 'rtmp://h/x', 'srt://h:1']"},
 			"rtsp":  {"source": "'rtsps://h/x'"},
 			"rtmp":  {"source": "'rtmps://h/x'"},
@@ -32,6 +33,10 @@ func reloadBase() (global settings, paths map[string]settings) {
 			"moved": {"source": "redirect", "sourceRedirect": "/idle"},
 			"hooks": {"runOnInit": "x", "runOnReady": "x", "runOnOnline": "x", "runOnRead": "x"},
 			"asked": {"runOnDemand": "x"},
+			"saved": {"record": "yes"},
+			"cam":   {"source": "rpiCamera"},
+			"multi": {"sources": "['rtsp://h/x', 'srt://h:1']"},
+			"never": {"alwaysAvailable": "yes", "alwaysAvailableTracks": "[{codec: H264}, {codec: Opus}]"},
 		}
 }
 
@@ -123,12 +128,13 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"logStructured": "yes"}, "nothing"},
 		{settings{"logFile": "x"}, "nothing"},
 		{settings{"sysLogPrefix": "x"}, "nothing"},
+		{settings{"dumpPackets": "yes"}, "nothing"}, // connections to come
 
-		{settings{"readTimeout": "1s"}, servers + " path/hls path/rtmp path/rtp path/rtsp path/srt path/ts path/whep live/relay"},
-		{settings{"writeTimeout": "1s"}, servers + " path/rtmp path/rtsp live/relay"},
+		{settings{"readTimeout": "1s"}, servers + " path/cam path/hls path/multi path/rtmp path/rtp path/rtsp path/srt path/ts path/whep live/relay"},
+		{settings{"writeTimeout": "1s"}, servers + " path/multi path/rtmp path/rtsp live/relay"},
 		{settings{"writeQueueSize": "64"}, "rtmp rtmps rtsp rtsps"},
 		{settings{"udpMaxPayloadSize": "1000"}, "rtsp rtsps srt"},
-		{settings{"udpReadBufferSize": "1000"}, "rtsp rtsps srt webrtc path/rtp path/rtsp path/srt path/ts"},
+		{settings{"udpReadBufferSize": "1000"}, "rtsp rtsps srt webrtc path/multi path/rtp path/rtsp path/srt path/ts"},
 
 		{settings{"authInternalUsers": "[{user: x, permissions: [{action: read}]}]"}, "auth"},
 		{settings{"authJWTInHTTPQuery": "no"}, "api hls metrics pprof updated/webrtc"},
@@ -227,6 +233,8 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"webrtcTrackGatherTimeout": "1s"}, "webrtc"},
 		{settings{"webrtcICEServers2": "[{url: 'stun:h:1'}]"}, "updated/webrtc"},
 
+		{settings{"recordMaxTotalSize": "1G"}, "recordcleaner"},
+
 		{settings{"srt": "no"}, "-srt"},
 		{settings{"srtAddress": ":1"}, "srt"},
 	} {
@@ -245,6 +253,17 @@ func TestReloadDisturbs(t *testing.T) {
 	}{
 		{"idle", settings{"maxReaders": "5"}, "live/idle"},
 		{"idle", settings{"overridePublisher": "no"}, "live/idle"},
+		{"multi", settings{"sources": "['rtsp://h/x', 'srt://h:2']"}, "path/multi"},
+		{"multi", settings{"sourceStallTimeout": "3s"}, "path/multi"},
+		{"idle", settings{"sourceStallTimeout": "3s"}, "nothing"}, // there is one source
+		{"idle", settings{"publisherGracePeriod": "5s"}, "live/idle"},
+		{"idle", settings{"gopCache": "yes"}, "live/idle"},
+		{"fast", settings{"gopCache": "no"}, "live/fast"},
+		{"fast", settings{"gopCacheMaxSize": "8M"}, "live/fast"},
+		{"idle", settings{"gopCacheMaxSize": "8M"}, "nothing"}, // there is no cache
+		{"idle", settings{"alwaysAvailable": "yes", "alwaysAvailableTracks": "[{codec: H264}]"}, "path/idle"},
+		{"never", settings{"alwaysAvailableTracks": "[{codec: H264}, {codec: G711, sampleRate: 8000, channelCount: 1, muLaw: yes}]"}, "path/never"},
+		{"never", settings{"alwaysAvailableFile": "../../../standby/segments/h265.mp4"}, "path/never"},
 		{"idle", settings{"useAbsoluteTimestamp": "yes"}, "path/idle"},
 		{"idle", settings{"fallback": "/x"}, "live/idle"},
 		{"idle", settings{"rtspDemuxMpegts": "yes"}, "path/idle"},
@@ -258,6 +277,16 @@ func TestReloadDisturbs(t *testing.T) {
 		{"idle", settings{"readUser": "u", "readPass": "p"}, "auth"},
 		{"idle", settings{"readIPs": "[10.0.0.1]"}, "auth"},
 
+		{"saved", settings{"record": "no"}, "-recordcleaner live/saved"},
+		{"idle", settings{"record": "yes"}, "recordcleaner live/idle"},
+		{"saved", settings{"recordPath": "./x/%path/%s-%f"}, "recordcleaner live/saved"},
+		{"saved", settings{"recordFormat": "mpegts"}, "live/saved"},
+		{"saved", settings{"recordPartDuration": "2s"}, "live/saved"},
+		{"saved", settings{"recordMaxPartSize": "1M"}, "live/saved"},
+		{"saved", settings{"recordSegmentDuration": "1m"}, "live/saved"},
+		{"saved", settings{"recordDeleteAfter": "1h"}, "recordcleaner"},
+		{"saved", settings{"recordMaxSize": "1G"}, "recordcleaner"},
+		{"saved", settings{"recordMinFreeSpace": "1G"}, "recordcleaner live/saved"},
 		{"idle", settings{"runOnInit": "x"}, "path/idle"},
 		{"hooks", settings{"runOnInitRestart": "yes"}, "path/hooks"},
 		{"idle", settings{"runOnReady": "x"}, "path/idle"},
@@ -309,6 +338,47 @@ func TestReloadDisturbs(t *testing.T) {
 		{"rtsp", settings{"rtspRangeType": "npt", "rtspRangeStart": "1s"}, "path/rtsp"},
 		{"rtsp", settings{"rtspScale": "'2.0'"}, "path/rtsp"},
 		{"rtsp", settings{"rtspUDPSourcePortRange": "[20000, 20010]"}, "path/rtsp"},
+
+		{"cam", settings{"rpiCameraCamID": "1"}, "path/cam"},
+		{"cam", settings{"rpiCameraWidth": "640"}, "path/cam"},
+		{"cam", settings{"rpiCameraHeight": "480"}, "path/cam"},
+		{"cam", settings{"rpiCameraHFlip": "yes"}, "path/cam"},
+		{"cam", settings{"rpiCameraVFlip": "yes"}, "path/cam"},
+		{"cam", settings{"rpiCameraBrightness": "0.5"}, "path/cam"},
+		{"cam", settings{"rpiCameraContrast": "2"}, "path/cam"},
+		{"cam", settings{"rpiCameraSaturation": "2"}, "path/cam"},
+		{"cam", settings{"rpiCameraSharpness": "2"}, "path/cam"},
+		{"cam", settings{"rpiCameraExposure": "short"}, "path/cam"},
+		{"cam", settings{"rpiCameraAWB": "cloudy"}, "path/cam"},
+		{"cam", settings{"rpiCameraAWBGains": "[1, 2]"}, "path/cam"},
+		{"cam", settings{"rpiCameraDenoise": "cdn_hq"}, "path/cam"},
+		{"cam", settings{"rpiCameraShutter": "1000"}, "path/cam"},
+		{"cam", settings{"rpiCameraMetering": "spot"}, "path/cam"},
+		{"cam", settings{"rpiCameraGain": "2"}, "path/cam"},
+		{"cam", settings{"rpiCameraEV": "1"}, "path/cam"},
+		{"cam", settings{"rpiCameraROI": "'0,0,1,1'"}, "path/cam"},
+		{"cam", settings{"rpiCameraHDR": "yes"}, "path/cam"},
+		{"cam", settings{"rpiCameraTuningFile": "x"}, "path/cam"},
+		{"cam", settings{"rpiCameraMode": "'1920:1080:10:P'"}, "path/cam"},
+		{"cam", settings{"rpiCameraFPS": "25"}, "path/cam"},
+		{"cam", settings{"rpiCameraAfMode": "manual"}, "path/cam"},
+		{"cam", settings{"rpiCameraAfRange": "macro"}, "path/cam"},
+		{"cam", settings{"rpiCameraAfSpeed": "fast"}, "path/cam"},
+		{"cam", settings{"rpiCameraLensPosition": "2"}, "path/cam"},
+		{"cam", settings{"rpiCameraAfWindow": "'0,0,1,1'"}, "path/cam"},
+		{"cam", settings{"rpiCameraFlickerPeriod": "10000"}, "path/cam"},
+		{"cam", settings{"rpiCameraTextOverlayEnable": "yes"}, "path/cam"},
+		{"cam", settings{"rpiCameraTextOverlay": "x"}, "nothing"}, // it is not enabled
+		{"cam", settings{"rpiCameraCodec": "mjpeg"}, "path/cam"},
+		{"cam", settings{"rpiCameraIDRPeriod": "30"}, "path/cam"},
+		{"cam", settings{"rpiCameraBitrate": "1000000"}, "path/cam"},
+		{"cam", settings{"rpiCameraHardwareH264Profile": "high"}, "path/cam"},
+		{"cam", settings{"rpiCameraHardwareH264Level": "'4.2'"}, "path/cam"},
+		{"cam", settings{"rpiCameraSoftwareH264Profile": "high"}, "path/cam"},
+		{"cam", settings{"rpiCameraSoftwareH264Level": "'4.2'"}, "path/cam"},
+		{"cam", settings{"rpiCameraMJPEGQuality": "80"}, "path/cam"},
+		{"cam", settings{"rpiCameraH264Profile": "high"}, "path/cam"},
+		{"cam", settings{"rpiCameraH264Level": "'4.2'"}, "path/cam"},
 	} {
 		covered("path", c.set)
 		global, paths := reloadBase()

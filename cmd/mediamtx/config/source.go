@@ -35,7 +35,7 @@ const (
 // inForce tells whether streams of the family can be pulled by this version.
 func (f family) inForce() bool {
 	switch f {
-	case familyRTSP, familyRTMP, familyHLS, familyMPEGTS, familyRTP, familySRT, familyWHEP:
+	case familyRTSP, familyRTMP, familyHLS, familyMPEGTS, familyRTP, familySRT, familyWHEP, familyCamera:
 		return true
 	}
 	return false

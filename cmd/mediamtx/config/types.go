@@ -142,30 +142,44 @@ type Gains [2]float64
 type LogLevel string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *LogLevel) UnmarshalText(b []byte) error {
-	return oneOf(v, b, "error", "warn", "info", "debug")
+func (v *LogLevel) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v LogLevel) Values() []string {
+	return []string{"error", "warn", "info", "debug"}
 }
 
 // LogDestination is where messages go.
 type LogDestination string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *LogDestination) UnmarshalText(b []byte) error {
-	return oneOf(v, b, "stdout", "file", "syslog")
+func (v *LogDestination) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v LogDestination) Values() []string {
+	return []string{"stdout", "file", "syslog"}
 }
 
 // AuthMethod tells who knows the users.
 type AuthMethod string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *AuthMethod) UnmarshalText(b []byte) error { return oneOf(v, b, "internal", "http", "jwt") }
+func (v *AuthMethod) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v AuthMethod) Values() []string {
+	return []string{"internal", "http", "jwt"}
+}
 
 // Action is what a permission allows.
 type Action string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *Action) UnmarshalText(b []byte) error {
-	return oneOf(v, b, "publish", "read", "playback", "api", "metrics", "pprof")
+func (v *Action) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v Action) Values() []string {
+	return []string{"publish", "read", "playback", "api", "metrics", "pprof"}
 }
 
 // Encryption tells whether a server encrypts. Booleans are accepted too: yes
@@ -181,55 +195,87 @@ func (v *Encryption) UnmarshalText(b []byte) error {
 		}
 		return nil
 	}
-	return oneOf(v, b, "no", "optional", "strict")
+	return oneOf(v, b, v.Values()...)
 }
+
+// Values are those that are shown.
+func (v Encryption) Values() []string { return []string{"no", "optional", "strict"} }
 
 // Transport carries RTP between the server and its clients.
 type Transport string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *Transport) UnmarshalText(b []byte) error { return oneOf(v, b, "udp", "multicast", "tcp") }
+func (v *Transport) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v Transport) Values() []string {
+	return []string{"udp", "multicast", "tcp"}
+}
 
 // SourceTransport carries RTP from a source.
 type SourceTransport string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *SourceTransport) UnmarshalText(b []byte) error {
-	return oneOf(v, b, "automatic", "udp", "multicast", "tcp")
+func (v *SourceTransport) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v SourceTransport) Values() []string {
+	return []string{"automatic", "udp", "multicast", "tcp"}
 }
 
 // RangeType is the unit of a start position.
 type RangeType string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *RangeType) UnmarshalText(b []byte) error { return oneOf(v, b, "", "clock", "npt", "smpte") }
+func (v *RangeType) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v RangeType) Values() []string {
+	return []string{"", "clock", "npt", "smpte"}
+}
 
 // RTSPAuthMethod is a way to send credentials over RTSP.
 type RTSPAuthMethod string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *RTSPAuthMethod) UnmarshalText(b []byte) error { return oneOf(v, b, "basic", "digest") }
+func (v *RTSPAuthMethod) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v RTSPAuthMethod) Values() []string {
+	return []string{"basic", "digest"}
+}
 
 // HLSVariant is a flavour of HLS.
 type HLSVariant string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *HLSVariant) UnmarshalText(b []byte) error {
-	return oneOf(v, b, "mpegts", "fmp4", "lowLatency")
+func (v *HLSVariant) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v HLSVariant) Values() []string {
+	return []string{"mpegts", "fmp4", "lowLatency"}
 }
 
 // RecordFormat is the container of recordings.
 type RecordFormat string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *RecordFormat) UnmarshalText(b []byte) error { return oneOf(v, b, "fmp4", "mpegts") }
+func (v *RecordFormat) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v RecordFormat) Values() []string {
+	return []string{"fmp4", "mpegts"}
+}
 
 // OfflineCodec is the codec of a track that is always available.
 type OfflineCodec string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (v *OfflineCodec) UnmarshalText(b []byte) error {
-	return oneOf(v, b, "AV1", "VP9", "H265", "H264", "MPEG4Audio", "Opus", "G711", "LPCM")
+func (v *OfflineCodec) UnmarshalText(b []byte) error { return oneOf(v, b, v.Values()...) }
+
+// Values are those that are accepted.
+func (v OfflineCodec) Values() []string {
+	return []string{"AV1", "VP9", "H265", "H264", "MPEG4Audio", "Opus", "G711", "LPCM"}
 }
 
 // oneOf sets v to a text that is among the accepted ones.

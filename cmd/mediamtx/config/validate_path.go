@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -68,6 +69,17 @@ func (v *validator) values(at keyPath, p *Path, own func(string) bool) {
 	if p.Fallback != "" {
 		check("fallback", p.Fallback, checkRedirect(p.Fallback))
 	}
+	if own("sources") {
+		for i, s := range p.Sources {
+			err := checkSource(s)
+			if s == sourcePublisher || s == sourceRedirect {
+				err = errors.New("must be a source that is pulled")
+			}
+			if err != nil {
+				v.bad(at.with("sources", strconv.Itoa(i)), &field{secret: "url"}, s, err.Error())
+			}
+		}
+	}
 	if own("forward") {
 		for i, dest := range p.Forward {
 			if err := checkForward(dest); err != nil {
@@ -113,9 +125,12 @@ func (v *validator) consistency(at keyPath, p *Path) {
 	fail := func(k, value, msg string) {
 		v.problems.add(v.at(key(k)), "%s %s: %s", at.with(k), quote(redactURL(value)), msg)
 	}
-	pulled := p.Source != sourcePublisher && p.Source != sourceRedirect
+	several := len(p.Sources) > 0
+	pulled := several || p.Source != sourcePublisher && p.Source != sourceRedirect
 	dynamic := nameRank(p.Name) > 0
 	switch {
+	case several && p.Source != sourcePublisher:
+		fail("sources", strings.Join(p.Sources, ", "), "source must not be set too")
 	case p.Source == sourceRedirect && p.SourceRedirect == "":
 		fail("source", p.Source, "sourceRedirect must be set too")
 	case p.SourceRedirect != "" && p.Source != sourceRedirect:
@@ -125,20 +140,25 @@ func (v *validator) consistency(at keyPath, p *Path) {
 	case dynamic && pulled && !p.SourceOnDemand:
 		fail("source", p.Source, "sourceOnDemand must be yes, since the path stands for any number of paths")
 	}
-	if p.RunOnDemand != "" && p.Source != sourcePublisher {
+	if p.RunOnDemand != "" && (several || p.Source != sourcePublisher) {
 		v.problems.add(v.at(key("runOnDemand")), "%s: source must be publisher", at.with("runOnDemand"))
 	}
-	if p.RunOnUnDemand != "" && p.Source != sourcePublisher {
+	if p.RunOnUnDemand != "" && (several || p.Source != sourcePublisher) {
 		v.problems.add(v.at(key("runOnUnDemand")), "%s: source must be publisher", at.with("runOnUnDemand"))
 	}
 	if p.RunOnInit != "" && dynamic {
 		v.problems.add(v.at(key("runOnInit")), "%s: the path must have a fixed name", at.with("runOnInit"))
 	}
-	if sourceFamily(p.Source) == familyRTP && p.RTPSDP == "" {
-		fail("source", p.Source, "rtpSDP must be set too")
+	for _, one := range p.eachSource() {
+		if sourceFamily(one.Source) == familyRTP && p.RTPSDP == "" {
+			fail("source", one.Source, "rtpSDP must be set too")
+		}
 	}
 	if p.AlwaysAvailable && (p.SourceOnDemand || p.RunOnDemand != "") {
 		fail("alwaysAvailable", "yes", "the path must not be started on demand")
+	}
+	if p.AlwaysAvailable && p.Source == sourceRedirect {
+		fail("alwaysAvailable", "yes", "source must not be redirect")
 	}
 	if p.AlwaysAvailable && len(p.AlwaysAvailableTracks) == 0 && p.AlwaysAvailableFile == "" {
 		fail("alwaysAvailable", "yes", "alwaysAvailableTracks or alwaysAvailableFile must be set too")

@@ -38,8 +38,15 @@ func (v *validator) plugins() {
 	v.allowOrigins("pprofAllowOrigins", d.PprofAllowOrigins)
 	for _, name := range d.pathNames() {
 		p := d.Paths[name]
-		v.source(keyPath{"paths", name}, &p)
+		for i, one := range p.eachSource() {
+			index := ""
+			if len(p.Sources) > 0 {
+				index = strconv.Itoa(i)
+			}
+			v.source(keyPath{"paths", name}, index, &one)
+		}
 		v.forward(keyPath{"paths", name}, &p)
+		v.standby(keyPath{"paths", name}, &p)
 	}
 }
 
@@ -81,11 +88,15 @@ func (v *validator) allowOrigins(key string, list []string) {
 	}
 }
 
-// source asks the source of a path. URLs with variables cannot be judged before
+// source asks a source of a path; index is its number if there are several. URLs with variables cannot be judged before
 // these are known.
-func (v *validator) source(at keyPath, p *Path) {
+func (v *validator) source(at keyPath, index string, p *Path) {
 	f := sourceFamily(p.Source)
 	if !f.inForce() {
+		return
+	}
+	if f == familyCamera {
+		v.camera(at, p)
 		return
 	}
 	if f == familyRTP {
@@ -95,7 +106,25 @@ func (v *validator) source(at keyPath, p *Path) {
 			return
 		}
 	}
-	v.refused(at, "source", "", p.Source, f, v.doc.buildSource(p))
+	key := "source"
+	if index != "" {
+		key = "sources"
+	}
+	v.refused(at, key, index, p.Source, f, v.doc.buildSource(p))
+}
+
+// standby makes the offline segment of a path, and reads its file.
+func (v *validator) standby(at keyPath, p *Path) {
+	if !p.AlwaysAvailable {
+		return
+	}
+	if _, err := buildStandby(p); err != nil {
+		key := "alwaysAvailableTracks"
+		if p.AlwaysAvailableFile != "" {
+			key = "alwaysAvailableFile"
+		}
+		v.problems.add(v.at(v.inherited(at, key)), "%s: %s", at.with(key), err)
+	}
 }
 
 // forward asks the sinks of a path.

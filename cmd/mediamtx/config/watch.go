@@ -55,8 +55,8 @@ func watch(ctx context.Context, file string, log *slog.Logger, changed func(), i
 	defer quiet.Stop()
 	var last, deadline time.Time
 	touched := func() {
-		if deadline.IsZero() {
-			deadline = time.Now().Add(maxSettle)
+		if deadline.IsZero() { // it counts from when a call may be made
+			deadline = time.Now().Add(max(time.Until(last.Add(interval)), 0) + maxSettle)
 		}
 		wait := min(settleTime, time.Until(deadline))
 		quiet.Reset(max(wait, time.Until(last.Add(interval)), 0))

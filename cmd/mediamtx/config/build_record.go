@@ -1,0 +1,48 @@
+package config
+
+import (
+	"time"
+
+	"github.com/org/mtx/record"
+	"github.com/org/mtx/router"
+)
+
+// Shared is what outlives a configuration: parts of the one that comes next go on
+// with it.
+type Shared struct {
+	// Recording knows the files that are being written.
+	Recording *record.State
+}
+
+// buildRecorder returns the sink of a path that is recorded.
+func buildRecorder(p *Path, s Shared) record.Sink {
+	return record.Sink{
+		Pattern:         p.RecordPath,
+		Format:          record.Format(p.RecordFormat),
+		PartDuration:    time.Duration(p.RecordPartDuration),
+		MaxPartSize:     int64(p.RecordMaxPartSize),
+		SegmentDuration: time.Duration(p.RecordSegmentDuration),
+		MinFreeSpace:    int64(p.RecordMinFreeSpace),
+		State:           s.Recording,
+	}
+}
+
+// buildCleaner returns what deletes old recordings, or nil if nothing is
+// recorded: it never touches files of paths that do not record.
+func (d *Document) buildCleaner(s Shared) router.Protocol {
+	c := &record.Cleaner{MaxSize: int64(d.RecordMaxTotalSize), State: s.Recording}
+	for _, name := range d.pathNames() {
+		p := d.Paths[name]
+		if !p.Record {
+			continue
+		}
+		c.Policies = append(c.Policies, record.Policy{
+			Path: name, Pattern: p.RecordPath, DeleteAfter: time.Duration(p.RecordDeleteAfter),
+			MaxSize: int64(p.RecordMaxSize), MinFreeSpace: int64(p.RecordMinFreeSpace),
+		})
+	}
+	if c.Policies == nil {
+		return nil
+	}
+	return c
+}

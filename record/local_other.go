@@ -1,0 +1,9 @@
+//go:build !linux && !darwin && !freebsd && !windows
+
+package record
+
+import "errors"
+
+const openFlags, dirFlags = 0, 0
+
+func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }
