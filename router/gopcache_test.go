@@ -249,7 +249,7 @@ func BenchmarkGOPCache(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			pub := video(b, start(b, router.PathConfig{Name: "cam", GOPCache: conf}), "cam")
 			for range 2 {
-				defer pub.Stream().Tap(router.TapOptions{}, func(int, *media.Unit) {}).Close()
+				b.Cleanup(pub.Stream().Tap(router.TapOptions{}, func(int, *media.Unit) {}).Close)
 			}
 			units := make([]*media.Unit, 60)
 			for n := range units {

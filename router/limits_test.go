@@ -133,7 +133,7 @@ func TestSharedReaderHasNoLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer a.Close()
+		t.Cleanup(a.Close)
 	}
 	receive(t, own.kicked)
 	select {

@@ -103,7 +103,7 @@ func (s *Stream) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		}
 	}
 	for i, going := range s.middle {
-		if going && (begun == nil || !begun[i]) {
+		if going && (len(begun) == 0 || !begun[i]) {
 			sub.cut[i] = true
 		}
 	}

@@ -100,7 +100,7 @@ func TestEncoders(t *testing.T) {
 	hard := "--codec=h264 --profile=main --level=4.1 " + rest + " --save-pts=/dev/fd/3"
 	soft := "--codec=libav --libav-video-codec=libx264 --libav-format=h264 --libav-video-codec-opts=bf=0 --low-latency " +
 		"--profile=baseline --level=4.1 " + rest
-	any := "--codec=h264 --profile=main --level=4.1 --libav-format=h264 " + rest
+	either := "--codec=h264 --profile=main --level=4.1 --libav-format=h264 " + rest
 	for _, c := range []struct {
 		codec string
 		e     encoder
@@ -108,9 +108,9 @@ func TestEncoders(t *testing.T) {
 	}{
 		{CodecAuto, encoderHardware, hard},
 		{CodecAuto, encoderSoftware, soft},
-		{CodecAuto, encoderUnknown, any},
+		{CodecAuto, encoderUnknown, either},
 		{CodecHardwareH264, encoderHardware, hard},
-		{CodecHardwareH264, encoderUnknown, any},
+		{CodecHardwareH264, encoderUnknown, either},
 		{CodecSoftwareH264, encoderHardware, soft},
 		{CodecSoftwareH264, encoderSoftware, soft},
 		{CodecSoftwareH264, encoderUnknown, soft},

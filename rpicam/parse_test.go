@@ -237,9 +237,9 @@ func TestReadLines(t *testing.T) {
 
 func TestLimited(t *testing.T) {
 	t.Parallel()
-	l := &limited{limit: 5}
+	l, abc := &limited{limit: 5}, []byte("abc")
 	for range 3 {
-		if n, err := l.Write([]byte("abc")); n != 3 || err != nil {
+		if n, err := l.Write(abc); n != 3 || err != nil {
 			t.Fatal(n, err)
 		}
 	}

@@ -49,7 +49,7 @@ func start(program string, args []string, stamped bool, notice func(string)) (*p
 			_ = f.Close()
 		}
 	}()
-	p.cmd = exec.Command(program, args...) //nolint:gosec,noctx // that is what the source is for; ended with its group
+	p.cmd = exec.Command(program, args...) //nolint:noctx // that is what the source is for; ended with its group
 	setGroup(p.cmd)
 	var err error
 	var out, errs, stamps *os.File

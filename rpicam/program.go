@@ -48,7 +48,7 @@ func ask(ctx context.Context, program string) (options, error) {
 	ctx, cancel := context.WithTimeout(ctx, helpTimeout)
 	defer cancel()
 	out := &limited{limit: maxHelp}
-	cmd := exec.CommandContext(ctx, program, "--help") //nolint:gosec // that is what the source is for
+	cmd := exec.CommandContext(ctx, program, "--help") // that is what the source is for
 	setGroup(cmd)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Cancel = func() error { kill(cmd.Process); return nil }

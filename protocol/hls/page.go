@@ -17,6 +17,10 @@ var pageHTML []byte
 //go:embed web/hls.min.js
 var pageScript []byte
 
+// Script returns hls.js, for pages of other parts of a program. It must not be
+// changed.
+func Script() []byte { return pageScript }
+
 // page serves what browsers need.
 type page struct {
 	scriptGzip func() []byte

@@ -105,7 +105,7 @@ func (in *instance) serves(protocol string) bool { return len(in.router.Protocol
 
 func TestRunAndStop(t *testing.T) {
 	t.Parallel()
-	in := start(t, localServer+"protocols: [tcp]\nplaybackAddress: :1\npaths:\n  cam:\n", Options{})
+	in := start(t, localServer+"protocols: [tcp]\nmoqQUICAddress: :1\npaths:\n  cam:\n", Options{})
 	conn, err := net.Dial("tcp", in.router.ProtocolAddrs("rtsp")[0].String())
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestRunAndStop(t *testing.T) {
 	}
 	for _, want := range []string{
 		" INF mediamtx version=", " INF configuration loaded file=", "WAR " + in.file + ":8: protocols is deprecated, use rtspTransports\n",
-		" WAR not yet in force key=playbackAddress\n", " INF shutting down\n",
+		" WAR not yet in force key=moqQUICAddress\n", " INF shutting down\n",
 	} {
 		if strings.Count(in.out.String(), want) != 1 {
 			t.Errorf("%q is not once in the log:\n%s", want, in.out)
@@ -320,12 +320,12 @@ func TestStartErrors(t *testing.T) {
 func TestCheckVersionHelp(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.yml")
-	writeFile(t, file, "playback: yes\nrtmpDisable: yes")
+	writeFile(t, file, "moqQUICAddress: :1\nrtmpDisable: yes")
 	cases := []struct {
 		args []string
 		want []string // parts of stdout
 	}{
-		{[]string{"--check", file}, []string{":2: rtmpDisable is deprecated, use rtmp: no\n", "WAR: not yet in force: playback\n", "the configuration is good ("}},
+		{[]string{"--check", file}, []string{":2: rtmpDisable is deprecated, use rtmp: no\n", "WAR: not yet in force: moqQUICAddress\n", "the configuration is good ("}},
 		{[]string{"--version"}, []string{Version() + "\n"}},
 		{[]string{"--help"}, []string{"mediamtx [FILE]", "--rtsp-address", "--check"}},
 	}

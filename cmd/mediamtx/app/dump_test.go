@@ -35,7 +35,8 @@ func readPcap(t *testing.T, data []byte, local netip.AddrPort) (c captured) {
 		}
 		pkt := data[16 : 16+n]
 		data = data[16+n:]
-		head, src, dst := 20, netip.Addr{}, netip.Addr{}
+		var src, dst netip.Addr
+		head := 20
 		if pkt[0]>>4 == 4 {
 			if checksum(0, pkt[:20]) != 0 || int(binary.BigEndian.Uint16(pkt[2:])) != len(pkt) {
 				t.Errorf("header % x", pkt[:20])

@@ -44,7 +44,7 @@ func child(what string, args []string) int {
 		if err != nil {
 			return 1
 		}
-		for n := 0; n < 3000; n++ {
+		for n := range 3000 {
 			for i := range 2 {
 				pub.Write(i, routertest.SampleUnit(i, n))
 			}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -250,7 +251,7 @@ func (l *live) checkEcho() {
 		if status, body := l.call(l.t, "api", "PATCH", patch, string(doc)); status != 200 {
 			l.t.Errorf("%s: %d %s", patch, status, body)
 		}
-		if _, after := l.call(l.t, "api", "GET", get, ""); string(after) != string(doc) {
+		if _, after := l.call(l.t, "api", "GET", get, ""); !bytes.Equal(after, doc) {
 			l.t.Errorf("%s: %s\nbecame %s", patch, doc, after)
 		}
 	}

@@ -49,7 +49,7 @@ func TestOpenAPI(t *testing.T) {
 	file := filepath.Join("..", "..", "..", "docs", "openapi.yaml")
 	got = append([]byte("# Made of the Go types by: go test ./cmd/mediamtx/app -run OpenAPI -update\n"), got...)
 	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil { //nolint:gosec // documentation
+		if err := os.WriteFile(file, got, 0o644); err != nil { // documentation
 			t.Fatal(err)
 		}
 	}

@@ -76,7 +76,8 @@ func (p *pcap) segment(out bool, flags byte, payload []byte, now time.Time) erro
 	if out {
 		src, dst, seq, ack = p.local, p.remote, &p.sent, p.got
 	}
-	b := append(p.buf[:0], make([]byte, 16)...)
+	b := p.buf[:0]
+	b = append(b, make([]byte, 16)...)
 	b = appendIP(b, src.Addr(), dst.Addr(), 20+len(payload))
 	head := len(b)
 	b = binary.BigEndian.AppendUint16(b, src.Port())

@@ -67,6 +67,7 @@ func (s *server) build(doc *config.Document) (mtx.Config, error) {
 	for _, p := range c.Protocols {
 		if api, ok := p.(*controlapi.Server); ok {
 			api.Store, api.Feed, api.Version, api.Started = s.config, s.feed, Version(), s.started
+			api.Recordings = archive{s.config}
 		}
 	}
 	for _, f := range s.Extend {

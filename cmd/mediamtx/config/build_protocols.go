@@ -49,6 +49,9 @@ func (d *Document) buildOperation() []router.Protocol {
 			Options: controlapi.Options{TrustedOrigins: named(d.APIAllowOrigins), QueryToken: d.AuthJWTInHTTPQuery},
 		})
 	}
+	if d.Playback {
+		out = append(out, d.buildPlayback())
+	}
 	if d.Metrics {
 		out = append(out, &metrics.Server{
 			HTTP: d.listen(httpKeys{

@@ -3,6 +3,8 @@ package config
 import (
 	"time"
 
+	"github.com/org/mtx/playback"
+	"github.com/org/mtx/protocol/hls"
 	"github.com/org/mtx/record"
 	"github.com/org/mtx/router"
 )
@@ -45,4 +47,34 @@ func (d *Document) buildCleaner(s Shared) router.Protocol {
 		return nil
 	}
 	return c
+}
+
+// recordings tells where the recordings of paths are, also of those that do not
+// record at present.
+func (d *Document) recordings() []playback.Recording {
+	var out []playback.Recording
+	for _, name := range d.pathNames() {
+		p := d.Paths[name]
+		if pattern, err := record.ParsePattern(p.RecordPath, record.Format(p.RecordFormat)); err == nil {
+			out = append(out, playback.Recording{Name: name, Pattern: pattern})
+		}
+	}
+	return out
+}
+
+// Archive is what was recorded, for the Control API.
+func (d *Document) Archive() *playback.Archive {
+	return &playback.Archive{Recordings: d.recordings()}
+}
+
+func (d *Document) buildPlayback() *playback.Server {
+	return &playback.Server{
+		HTTP: d.listen(httpKeys{
+			d.PlaybackAddress, d.PlaybackEncryption, d.PlaybackServerCert, d.PlaybackServerKey, d.PlaybackAllowOrigins,
+			d.PlaybackTrustedProxies,
+		}),
+		Recordings: d.recordings(),
+		Script:     hls.Script(),
+		QueryToken: d.AuthJWTInHTTPQuery,
+	}
 }

@@ -71,13 +71,13 @@ type Global struct {
 	RecordMaxTotalSize Size `json:"recordMaxTotalSize" koanf:"recordMaxTotalSize" check:"notNegative"`
 
 	// Playback server.
-	Playback               bool        `json:"playback" koanf:"playback" later:"true"`
-	PlaybackAddress        string      `json:"playbackAddress" koanf:"playbackAddress" check:"address" later:"true"`
-	PlaybackEncryption     bool        `json:"playbackEncryption" koanf:"playbackEncryption" later:"true"`
-	PlaybackServerKey      string      `json:"playbackServerKey" koanf:"playbackServerKey" later:"true"`
-	PlaybackServerCert     string      `json:"playbackServerCert" koanf:"playbackServerCert" later:"true"`
-	PlaybackAllowOrigins   []string    `json:"playbackAllowOrigins" koanf:"playbackAllowOrigins" later:"true"`
-	PlaybackTrustedProxies []IPNetwork `json:"playbackTrustedProxies" koanf:"playbackTrustedProxies" later:"true"`
+	Playback               bool        `json:"playback" koanf:"playback"`
+	PlaybackAddress        string      `json:"playbackAddress" koanf:"playbackAddress" check:"address"`
+	PlaybackEncryption     bool        `json:"playbackEncryption" koanf:"playbackEncryption"`
+	PlaybackServerKey      string      `json:"playbackServerKey" koanf:"playbackServerKey"`
+	PlaybackServerCert     string      `json:"playbackServerCert" koanf:"playbackServerCert"`
+	PlaybackAllowOrigins   []string    `json:"playbackAllowOrigins" koanf:"playbackAllowOrigins"`
+	PlaybackTrustedProxies []IPNetwork `json:"playbackTrustedProxies" koanf:"playbackTrustedProxies"`
 
 	// RTSP server.
 	RTSP               bool             `json:"rtsp" koanf:"rtsp"`

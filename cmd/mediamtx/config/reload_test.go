@@ -18,7 +18,7 @@ const testSDP = `"v=0\no=- 0 0 IN IP4 0.0.0.0\ns=-\nt=0 0\nm=audio 0 RTP/AVP 0"`
 // reloadBase is a configuration in which everything that is in force is in use.
 func reloadBase() (global settings, paths map[string]settings) {
 	return settings{"rtspEncryption": "optional", "rtmpEncryption": "optional", "hlsEncryption": "yes", "webrtcEncryption": "yes",
-			"api": "yes", "apiEncryption": "yes", "metrics": "yes", "metricsEncryption": "yes", "pprof": "yes", "pprofEncryption": "yes"},
+			"api": "yes", "apiEncryption": "yes", "metrics": "yes", "metricsEncryption": "yes", "playback": "yes", "playbackEncryption": "yes", "pprof": "yes", "pprofEncryption": "yes"},
 		map[string]settings{
 			"idle":  {},
 			"fast":  {"gopCache": "yes"},
@@ -109,7 +109,7 @@ func TestReloadDisturbs(t *testing.T) {
 	const (
 		rtsp    = "rtsp rtsps"
 		rtmp    = "rtmp rtmps"
-		servers = "api hls metrics pprof rtmp rtmps rtsp rtsps srt webrtc"
+		servers = "api hls metrics playback pprof rtmp rtmps rtsp rtsps srt webrtc"
 	)
 	known := map[string]bool{}
 	covered := func(scope string, set settings) {
@@ -137,7 +137,7 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"udpReadBufferSize": "1000"}, "rtsp rtsps srt webrtc path/multi path/rtp path/rtsp path/srt path/ts"},
 
 		{settings{"authInternalUsers": "[{user: x, permissions: [{action: read}]}]"}, "auth"},
-		{settings{"authJWTInHTTPQuery": "no"}, "api hls metrics pprof updated/webrtc"},
+		{settings{"authJWTInHTTPQuery": "no"}, "api hls metrics playback pprof updated/webrtc"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h"}, "auth"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPFingerprint": strings.Repeat("0", 64)}, "auth"},
 		{settings{"authMethod": "http", "authHTTPAddress": "http://h", "authHTTPExclude": "[{action: api}]"}, "auth"},
@@ -233,6 +233,14 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"webrtcTrackGatherTimeout": "1s"}, "webrtc"},
 		{settings{"webrtcICEServers2": "[{url: 'stun:h:1'}]"}, "updated/webrtc"},
 
+		{settings{"playback": "no"}, "-playback"},
+		{settings{"playbackAddress": ":1"}, "playback"},
+		{settings{"playbackEncryption": "no"}, "playback"},
+		{settings{"playbackServerKey": "x"}, "playback"},
+		{settings{"playbackServerCert": "x"}, "playback"},
+		{settings{"playbackAllowOrigins": "['https://x']"}, "playback"},
+		{settings{"playbackTrustedProxies": "[10.0.0.0/8]"}, "playback"},
+
 		{settings{"recordMaxTotalSize": "1G"}, "recordcleaner"},
 
 		{settings{"srt": "no"}, "-srt"},
@@ -279,8 +287,8 @@ func TestReloadDisturbs(t *testing.T) {
 
 		{"saved", settings{"record": "no"}, "-recordcleaner live/saved"},
 		{"idle", settings{"record": "yes"}, "recordcleaner live/idle"},
-		{"saved", settings{"recordPath": "./x/%path/%s-%f"}, "recordcleaner live/saved"},
-		{"saved", settings{"recordFormat": "mpegts"}, "live/saved"},
+		{"saved", settings{"recordPath": "./x/%path/%s-%f"}, "recordcleaner updated/playback live/saved"},
+		{"saved", settings{"recordFormat": "mpegts"}, "updated/playback live/saved"},
 		{"saved", settings{"recordPartDuration": "2s"}, "live/saved"},
 		{"saved", settings{"recordMaxPartSize": "1M"}, "live/saved"},
 		{"saved", settings{"recordSegmentDuration": "1m"}, "live/saved"},

@@ -25,6 +25,7 @@ func (v *validator) plugins() {
 	v.certificate("rtmp", d.RTMP && d.RTMPEncryption != "no", d.RTMPServerKey, d.RTMPServerCert)
 	v.certificate("hls", d.HLS && d.HLSEncryption, d.HLSServerKey, d.HLSServerCert)
 	v.certificate("webrtc", d.WebRTC && d.WebRTCEncryption, d.WebRTCServerKey, d.WebRTCServerCert)
+	v.certificate("playback", d.Playback && d.PlaybackEncryption, d.PlaybackServerKey, d.PlaybackServerCert)
 	v.certificate("api", d.API && d.APIEncryption, d.APIServerKey, d.APIServerCert)
 	v.certificate("metrics", d.Metrics && d.MetricsEncryption, d.MetricsServerKey, d.MetricsServerCert)
 	v.certificate("pprof", d.Pprof && d.PprofEncryption, d.PprofServerKey, d.PprofServerCert)
@@ -33,6 +34,7 @@ func (v *validator) plugins() {
 	}
 	v.allowOrigins("hlsAllowOrigins", d.HLSAllowOrigins)
 	v.allowOrigins("webrtcAllowOrigins", d.WebRTCAllowOrigins)
+	v.allowOrigins("playbackAllowOrigins", d.PlaybackAllowOrigins)
 	v.allowOrigins("apiAllowOrigins", d.APIAllowOrigins)
 	v.allowOrigins("metricsAllowOrigins", d.MetricsAllowOrigins)
 	v.allowOrigins("pprofAllowOrigins", d.PprofAllowOrigins)

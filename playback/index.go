@@ -1,0 +1,230 @@
+package playback
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"slices"
+	"time"
+)
+
+// index tells where in a fragmented file is what. It has a bounded size, however
+// long the recording is: entries stand for several fragments then.
+type index struct {
+	tracks  []track
+	entries []int64 // offsets of fragments, which are places to begin at
+	spans   []span  // one per entry and track
+	pos     int64   // where to go on when the file has grown
+	next    []int64
+	begun   bool
+	first   time.Duration // presentation time of the first sample
+	end     time.Duration // presentation time of the end of the last one
+	anySync []bool        // by track
+}
+
+// span is what an entry holds of a track, in ticks.
+type span struct {
+	dts, end  int64 // decoding time of the first sample, and after the last one
+	firstSync int64 // presentation times of key frames, or never
+	lastSync  int64
+}
+
+const never = math.MaxInt64
+
+// maxSpans bounds the size of an index: at one second per fragment and with two
+// tracks, four hours fit before entries are merged.
+const maxSpans = 1 << 15
+
+var errNothing = errors.New("there is no complete fragment")
+
+// buildIndex reads all headers of a file.
+func buildIndex(ctx context.Context, r io.ReaderAt, size int64) (*index, error) {
+	var s scanner
+	if err := s.open(r, size); err != nil {
+		return nil, err
+	}
+	x := &index{tracks: s.tracks, anySync: make([]bool, len(s.tracks))}
+	return x, x.scan(ctx, &s)
+}
+
+// grow returns an index of a file that had been shorter.
+func (x *index) grow(ctx context.Context, r io.ReaderAt, size int64) (*index, error) {
+	y := *x
+	y.tracks = slices.Clone(x.tracks)
+	y.entries, y.spans = slices.Clone(x.entries), slices.Clone(x.spans)
+	y.anySync = slices.Clone(x.anySync)
+	for i := range y.tracks {
+		y.tracks[i].syncless = false
+	}
+	s := y.scanner(r, size, y.pos, y.next)
+	s.begun = y.begun
+	return &y, y.scan(ctx, s)
+}
+
+func (x *index) scanner(r io.ReaderAt, size, pos int64, next []int64) *scanner {
+	return &scanner{
+		window: window{r: r, size: size},
+		moof:   moof{tracks: x.tracks, next: slices.Clone(next)},
+		pos:    pos, begun: x.begun,
+	}
+}
+
+func (x *index) scan(ctx context.Context, s *scanner) error {
+	for {
+		f, err := s.scan(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		x.add(f, s.saved)
+	}
+	x.pos, x.next, x.begun = s.pos, s.next, s.begun
+	if len(x.entries) == 0 {
+		return errNothing
+	}
+	for i := range x.tracks {
+		if t := &x.tracks[i]; t.video && !x.anySync[i] {
+			t.syncless = true
+		}
+	}
+	return nil
+}
+
+func (x *index) add(f fragment, next []int64) {
+	n := len(x.tracks)
+	if len(x.spans)+n > maxSpans {
+		x.thin()
+	}
+	if len(x.entries) == 0 {
+		x.first = math.MaxInt64
+	}
+	x.entries = append(x.entries, f.at)
+	base := len(x.spans)
+	for i := range n {
+		x.spans = append(x.spans, span{next[i], next[i], never, -never})
+	}
+	seen := [maxTracks]bool{}
+	for i := range f.chunks {
+		c := &f.chunks[i]
+		sp, t := &x.spans[base+c.track], &x.tracks[c.track]
+		if !seen[c.track] {
+			seen[c.track], sp.dts = true, c.dts
+		}
+		dts := c.dts
+		for _, s := range c.samples {
+			pts := dts + int64(s.offset)
+			if s.sync {
+				sp.firstSync, sp.lastSync = min(sp.firstSync, pts), max(sp.lastSync, pts)
+				x.anySync[c.track] = true
+			}
+			dts += int64(s.duration)
+			sp.end = max(sp.end, dts)
+			x.end = max(x.end, t.time(pts+int64(s.duration)))
+			x.first = min(x.first, t.time(pts))
+		}
+	}
+}
+
+// thin merges neighbours.
+func (x *index) thin() {
+	n, out := len(x.tracks), 0
+	for i := 0; i < len(x.entries); i += 2 {
+		x.entries[out] = x.entries[i]
+		for t := range n {
+			a := x.spans[i*n+t]
+			if i+1 < len(x.entries) {
+				b := x.spans[(i+1)*n+t]
+				a.end = max(a.end, b.end)
+				a.firstSync, a.lastSync = min(a.firstSync, b.firstSync), max(a.lastSync, b.lastSync)
+			}
+			x.spans[out*n+t] = a
+		}
+		out++
+	}
+	x.entries, x.spans = x.entries[:out], x.spans[:out*n]
+}
+
+func (x *index) span(entry, track int) *span { return &x.spans[entry*len(x.tracks)+track] }
+
+// seek returns, for each track, the last entry in which is what is needed for a
+// time: for video, the key frame before it.
+func (x *index) seek(at time.Duration) []int {
+	out := make([]int, len(x.tracks))
+	for i := range x.tracks {
+		t := &x.tracks[i]
+		want, e := t.ticks(at), len(x.entries)-1
+		if t.video && !t.syncless {
+			for ; e > 0 && x.span(e, i).firstSync > want; e-- {
+			}
+		} else {
+			for ; e > 0 && x.span(e, i).dts > want; e-- {
+			}
+		}
+		out[i] = e
+	}
+	return out
+}
+
+// weight is the memory that the index takes, in bytes.
+func (x *index) weight() int64 {
+	n := int64(len(x.entries)*8+len(x.spans)*32) + 1024
+	for i := range x.tracks {
+		n += int64(len(x.tracks[i].stsd)) + 512
+	}
+	return n
+}
+
+// walk implements contents.
+func (x *index) walk(ctx context.Context, r io.ReaderAt, from time.Duration, f func([]chunk) error) error {
+	first := x.seek(from)
+	e := slices.Min(first)
+	next := make([]int64, len(x.tracks))
+	for i := range next {
+		next[i] = x.span(e, i).dts
+	}
+	s := x.scanner(r, x.pos, x.entries[e], next)
+	for {
+		fr, err := s.scan(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		needed := slices.DeleteFunc(fr.chunks, func(c chunk) bool { return fr.at < x.entries[first[c.track]] })
+		if len(needed) == 0 {
+			continue
+		}
+		if err := f(needed); err != nil {
+			return err
+		}
+	}
+}
+
+func (x *index) list() []track         { return x.tracks }
+func (x *index) length() time.Duration { return x.end }
+
+// cuts implements contents: at key frames.
+func (x *index) cuts(_ context.Context, _ io.ReaderAt, least time.Duration) ([]time.Duration, error) {
+	track := slices.IndexFunc(x.tracks, func(t track) bool { return t.video })
+	video := track >= 0
+	track = max(track, 0)
+	out := []time.Duration{0}
+	for e := range x.entries {
+		at := x.span(e, track).dts
+		if video {
+			at = x.span(e, track).firstSync
+		}
+		if at == never {
+			continue
+		}
+		// rounded up, so that it is not before the key frame
+		if d := x.tracks[track].timeUp(at); d >= out[len(out)-1]+least && d < x.end {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}

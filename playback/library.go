@@ -1,0 +1,203 @@
+package playback
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/org/mtx/record"
+)
+
+// contents tells what is in a segment, and reads it. Values are immutable and
+// shared by requests.
+type contents interface {
+	// list returns the tracks.
+	list() []track
+	// length is the presentation time of the end.
+	length() time.Duration
+	// weight is the memory that is taken, in bytes.
+	weight() int64
+	// walk calls f for the samples from a time on, and before it as far as they
+	// are needed: video from the last key frame. What f is given is valid during
+	// the call.
+	walk(ctx context.Context, r io.ReaderAt, from time.Duration, f func([]chunk) error) error
+	// cuts returns the presentation times at which the segment can be cut into
+	// pieces that are not shorter than a duration, except for the last one. The
+	// first one is zero.
+	cuts(ctx context.Context, r io.ReaderAt, least time.Duration) ([]time.Duration, error)
+}
+
+// library opens segments. It remembers what is in them.
+type library struct {
+	store record.Store
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	known map[string]*list.Element // of shelf, by the name of the file
+	shelf *list.List               // of *entry, the last one used in front
+	load  int64                    // bytes
+}
+
+// entry is what is known of a file as it was at some time.
+type entry struct {
+	name     string
+	size     int64
+	modified time.Time
+	contents contents
+	err      error // why there are none
+}
+
+// maxLoad bounds the memory of a library, in bytes: some 400 segments of an hour.
+const maxLoad = 64 << 20
+
+func newLibrary(s record.Store, log *slog.Logger) *library {
+	if s == nil {
+		s = record.Local{}
+	}
+	return &library{store: s, log: log, known: map[string]*list.Element{}, shelf: list.New()}
+}
+
+func (e *entry) weight() int64 {
+	n := int64(len(e.name)) + 256
+	if e.contents != nil {
+		n += e.contents.weight()
+	}
+	return n
+}
+
+// segment is an open file.
+type segment struct {
+	record.Segment
+	contents
+	file record.ReadFile
+	id   int64 // microseconds since 1970, as the name of the file says
+}
+
+func (s *segment) close() { _ = s.file.Close() }
+
+// end is when the segment ends.
+func (s *segment) end() time.Time { return s.Start.Add(s.length()) }
+
+// walk reads the samples.
+func (s *segment) walk(ctx context.Context, from time.Duration, f func([]chunk) error) error {
+	return s.contents.walk(ctx, s.file, from, f)
+}
+
+// open opens a segment. The errors of the context aside, the reason of an error is
+// the file.
+func (l *library) open(ctx context.Context, g record.Segment) (*segment, error) {
+	f, err := l.store.Open(g.Name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := l.look(ctx, g, f)
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &segment{g, c, f, g.Start.UnixMicro()}, nil
+}
+
+// look finds out what is in a file.
+func (l *library) look(ctx context.Context, g record.Segment, f record.ReadFile) (contents, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{name: g.Name, size: info.Size(), modified: info.ModTime()}
+	old := l.take(g.Name)
+	if old != nil && old.size == e.size && old.modified.Equal(e.modified) {
+		return old.contents, old.err
+	}
+	e.contents, e.err = l.read(ctx, g.Format, f, e.size, old)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if e.err != nil {
+		e.contents, e.err = nil, fmt.Errorf("%s: %w", g.Name, e.err)
+		l.log.Warn("a recording cannot be played", "file", g.Name, "error", e.err)
+	}
+	l.keep(e)
+	return e.contents, e.err
+}
+
+func (l *library) read(ctx context.Context, format record.Format, f io.ReaderAt, size int64, old *entry) (contents, error) {
+	if format == record.MPEGTS {
+		t, err := readTransport(ctx, f, size)
+		if err != nil {
+			return nil, err
+		}
+		if old != nil {
+			if o, ok := old.contents.(*transport); ok {
+				t.resume(o)
+			}
+		}
+		return t, nil
+	}
+	if old != nil && old.size < size {
+		if x, ok := old.contents.(*index); ok {
+			return x.grow(ctx, f, size)
+		}
+	}
+	return buildIndex(ctx, f, size)
+}
+
+func (l *library) take(name string) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.known[name]
+	if !ok {
+		return nil
+	}
+	l.shelf.MoveToFront(e)
+	return e.Value.(*entry)
+}
+
+func (l *library) keep(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := l.known[e.name]; ok {
+		l.drop(old)
+	}
+	l.known[e.name] = l.shelf.PushFront(e)
+	l.load += e.weight()
+	for l.load > maxLoad && l.shelf.Len() > 1 {
+		l.drop(l.shelf.Back())
+	}
+}
+
+func (l *library) drop(el *list.Element) {
+	e := l.shelf.Remove(el).(*entry)
+	delete(l.known, e.name)
+	l.load -= e.weight()
+}
+
+// find returns the segments of a path that may overlap a time span, oldest
+// first. All is whether there are others.
+func (l *library) find(ctx context.Context, p record.Pattern, path string, from, to time.Time) (found []record.Segment, recorded bool, err error) {
+	all, err := record.Find(ctx, l.store, p, path)
+	if err != nil {
+		return nil, false, err
+	}
+	for i, g := range all {
+		if !to.IsZero() && !g.Start.Before(to) {
+			break
+		}
+		// what begins before the span is over when the next one begins
+		if i+1 < len(all) && !all[i+1].Start.After(from) {
+			continue
+		}
+		found = append(found, g)
+	}
+	return found, len(all) > 0, nil
+}
+
+// isGone tells errors that concern the request, not the file.
+func isGone(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,270 @@
+package playback
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/org/mtx/record"
+)
+
+// maxGap is the longest silence between two segments that are played as one.
+const maxGap = time.Second
+
+// timeline is a part of what was recorded: from a time on, for a duration.
+// Segments that follow each other are joined.
+type timeline struct {
+	lib      *library
+	start    time.Time
+	duration time.Duration
+	segments []record.Segment // the first one is open
+	first    *segment
+	tracks   []track
+}
+
+var errNoRecording = errors.New("nothing was recorded at this time")
+
+// newTimeline finds the beginning. If nothing was recorded at the start, but
+// before the end, the timeline begins there.
+func newTimeline(ctx context.Context, l *library, found []record.Segment, start time.Time, d time.Duration) (*timeline, error) {
+	for i, g := range found {
+		s, err := l.open(ctx, g)
+		if err != nil {
+			if isGone(ctx, err) {
+				return nil, err
+			}
+			continue
+		}
+		if !s.end().After(start) {
+			s.close()
+			continue
+		}
+		t := &timeline{lib: l, start: start, duration: d, segments: found[i:], first: s, tracks: s.list()}
+		if g.Start.After(start) {
+			t.start, t.duration = g.Start, d-g.Start.Sub(start)
+		}
+		return t, nil
+	}
+	return nil, errNoRecording
+}
+
+func (t *timeline) close() { t.first.close() }
+
+// each opens one segment after the other, as far as they belong together.
+func (t *timeline) each(ctx context.Context, f func(*segment) error) error {
+	if err := f(t.first); err != nil {
+		return err
+	}
+	end := t.first.end()
+	for _, g := range t.segments[1:] {
+		if g.Start.Sub(end) > maxGap || g.Start.Sub(t.start) >= t.duration {
+			return nil
+		}
+		s, err := t.lib.open(ctx, g)
+		if err != nil {
+			if isGone(ctx, err) {
+				return err
+			}
+			continue // without it, there may be a gap
+		}
+		if !sameTracks(s.list(), t.tracks) {
+			s.close()
+			return nil
+		}
+		err = f(s)
+		if s.end().After(end) {
+			end = s.end()
+		}
+		s.close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// length returns how long the timeline really is.
+func (t *timeline) length(ctx context.Context) (time.Duration, error) {
+	var end time.Time
+	err := t.each(ctx, func(s *segment) error {
+		if s.end().After(end) {
+			end = s.end()
+		}
+		return nil
+	})
+	return min(end.Sub(t.start), t.duration), err
+}
+
+// errStop ends a walk.
+var errStop = errors.New("stop")
+
+// walk calls f for the samples, with decoding times that count from the start of
+// the timeline, in ticks. Those of what is needed to decode the beginning are
+// negative. They never go backwards.
+func (t *timeline) walk(ctx context.Context, f func(src io.ReaderAt, chunks []chunk) error) error {
+	c := clipper{tracks: t.tracks, end: t.duration, state: make([]clipped, len(t.tracks))}
+	err := t.each(ctx, func(s *segment) error {
+		offset := s.Start.Sub(t.start)
+		c.move(offset)
+		var out []chunk
+		return s.walk(ctx, max(0, -offset), func(chunks []chunk) error {
+			out = append(out[:0], chunks...)
+			if out = c.clip(out); len(out) > 0 {
+				if err := f(s.file, out); err != nil {
+					return err
+				}
+			}
+			if c.done() {
+				return errStop
+			}
+			return nil
+		})
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// clipper cuts off what is before the start and after the end.
+type clipper struct {
+	tracks []track
+	end    time.Duration
+	state  []clipped
+	fresh  bool // nothing of this segment was seen
+	late   bool
+}
+
+// clipped is the state of a track.
+type clipped struct {
+	begun, seen, over bool
+	shift             int64 // ticks
+	last              int64 // decoding time after the last sample
+}
+
+// move begins a segment that is at an offset to the start.
+func (c *clipper) move(offset time.Duration) {
+	for i := range c.state {
+		c.state[i].shift = c.tracks[i].ticks(offset)
+	}
+	c.fresh = true
+}
+
+// clip changes chunks in place. Those that are empty afterwards are left out.
+func (c *clipper) clip(chunks []chunk) []chunk {
+	if c.fresh {
+		c.fresh = false
+		c.separate(chunks)
+	}
+	out := chunks[:0]
+	for i := range chunks {
+		ch := chunks[i]
+		st := &c.state[ch.track]
+		ch.dts += st.shift
+		if !c.head(&ch, st) {
+			continue
+		}
+		if st.begun && ch.dts < st.last { // tracks may overlap where others do not
+			ch.dts = st.last
+		}
+		c.tail(&ch, st)
+		if len(ch.samples) == 0 {
+			continue
+		}
+		_, d := ch.size()
+		st.last = ch.dts + d
+		st.begun, st.seen = true, true
+		out = append(out, ch)
+	}
+	return out
+}
+
+// maxOverlap is the longest overlap of two segments that is left to single
+// tracks: sound and picture stay together.
+const maxOverlap = 40 * time.Millisecond
+
+// separate moves a segment that begins long before the last one has ended, because
+// a clock was set.
+func (c *clipper) separate(chunks []chunk) {
+	var push time.Duration
+	for i := range chunks {
+		ch := &chunks[i]
+		if st := &c.state[ch.track]; st.begun {
+			push = max(push, c.tracks[ch.track].time(st.last-ch.dts-st.shift))
+		}
+	}
+	if push <= maxOverlap {
+		return // audio frames do not end where pictures do
+	}
+	for i := range c.state {
+		c.state[i].shift += c.tracks[i].ticks(push)
+	}
+}
+
+// head removes what is not needed at the start. It is false if nothing is left.
+func (c *clipper) head(ch *chunk, st *clipped) bool {
+	if st.begun {
+		return true
+	}
+	begin, dts := -1, ch.dts
+	for i, s := range ch.samples {
+		pts := dts + int64(s.offset)
+		dts += int64(s.duration)
+		if !s.sync {
+			continue
+		}
+		if begin >= 0 && pts > 0 {
+			break
+		}
+		if c.tracks[ch.track].video || pts+int64(s.duration) > 0 {
+			begin = i
+		}
+	}
+	if begin < 0 {
+		return false
+	}
+	ch.skip(begin)
+	return true
+}
+
+// tail removes what is after the end, except for what is decoded before something
+// that is not.
+func (c *clipper) tail(ch *chunk, st *clipped) {
+	t := &c.tracks[ch.track]
+	end := t.ticks(c.end)
+	keep, before, dts := 0, 0, ch.dts
+	for i, s := range ch.samples {
+		if dts+int64(s.offset) < end {
+			keep = i + 1
+		}
+		if dts < end {
+			before = i + 1
+		}
+		dts += int64(s.duration)
+	}
+	if before == len(ch.samples) {
+		keep = before // what comes next may be shown earlier
+	} else {
+		st.over = true
+	}
+	if ch.dts > end+t.ticks(patience) {
+		c.late = true
+	}
+	ch.samples = ch.samples[:keep]
+}
+
+// patience is how far after the end a track that has no sample there is waited
+// for.
+const patience = 10 * time.Second
+
+// done tells whether nothing more will come.
+func (c *clipper) done() bool {
+	some, all := false, true
+	for i := range c.state {
+		st := &c.state[i]
+		some = some || st.over
+		all = all && (st.over || !st.seen)
+	}
+	return some && all || c.late
+}
