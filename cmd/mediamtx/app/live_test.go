@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,9 +35,10 @@ func startLive(t *testing.T) *live {
 	in := start(t, localServer+operated+
 		"rtspEncryption: optional\nrtspsAddress: 127.0.0.1:0\nrtspServerCert: "+cert+"\nrtspServerKey: "+key+"\n"+
 		"rtmpEncryption: optional\nrtmpsAddress: 127.0.0.1:0\nrtmpServerCert: "+cert+"\nrtmpServerKey: "+key+"\n"+
-		"hlsSegmentDuration: 500ms\nhlsVariant: fmp4\npaths:\n  all_others: {}\n  idle: {source: 'rtsp://user:secret@127.0.0.1:1/x'}\n", Options{})
+		"hlsSegmentDuration: 500ms\nhlsVariant: fmp4\npaths:\n  all_others: {}\n  rtmps: {record: yes, recordPartDuration: 100ms, recordPath: "+filepath.ToSlash(t.TempDir())+"/%path/%s-%f}\n"+
+		"  idle: {source: 'rtsp://user:secret@127.0.0.1:1/x'}\n", Options{})
 	l := &live{in, t, newPeer(t, in, fingerprint), theContract(t)}
-	until(t, "servers", in.out, func() bool { return len(in.router.Protocols()) == 10 })
+	until(t, "servers", in.out, func() bool { return len(in.router.Protocols()) == 11 })
 	l.p.push("rtsp://"+in.addr("rtsp")+"/rtsp", "rtsps://"+in.addr("rtsps")+"/rtsps", "rtmp://"+in.addr("rtmp")+"/rtmp", "rtmps://"+in.addr("rtmps")+"/rtmps",
 		"srt://"+in.addr("srt")+"?streamid=publish:srt", "whip://"+in.addr("webrtc")+"/webrtc/whip")
 	for _, name := range []string{"rtsp", "rtsps", "rtmp", "rtmps", "srt", "webrtc"} {
@@ -90,10 +92,14 @@ func (l *live) list(pattern string) anyList {
 func TestLive(t *testing.T) {
 	t.Parallel()
 	l := startLive(t)
+	until(t, "recording", l.out, func() bool {
+		_, body := l.call(t, "api", "GET", "/v3/recordings/list", "")
+		return strings.Contains(string(body), `"start"`)
+	})
 	lists := map[string]anyList{}
 	for _, pattern := range slices.Sorted(maps.Keys(l.c.Paths)) {
-		if l.c.Paths[pattern]["get"] == nil || strings.HasPrefix(pattern, "/v3/recordings/") {
-			continue // the recorder has tests of its own
+		if l.c.Paths[pattern]["get"] == nil {
+			continue
 		}
 		switch {
 		case strings.HasSuffix(pattern, "/list"):
@@ -104,7 +110,7 @@ func TestLive(t *testing.T) {
 	}
 	for pattern := range l.c.Paths {
 		base, param, ok := strings.Cut(pattern, "/get/{")
-		if !ok || strings.HasPrefix(pattern, "/v3/recordings/") {
+		if !ok {
 			continue
 		}
 		items := lists[base+"/list"].Items
@@ -124,6 +130,22 @@ func TestLive(t *testing.T) {
 	l.checkMetrics(lists)
 	l.checkEcho()
 	l.checkKick()
+	l.checkRecordings()
+}
+
+// checkRecordings removes what was recorded.
+func (l *live) checkRecordings() {
+	l.t.Helper()
+	var rec struct{ Segments []struct{ Start string } }
+	if err := json.Unmarshal(l.get("/v3/recordings/get/{name}", "/v3/recordings/get/rtmps"), &rec); err != nil || len(rec.Segments) == 0 {
+		l.t.Fatal(err, rec)
+	}
+	for _, want := range []int{200, 400} { // it is gone then
+		query := url.Values{"path": {"rtmps"}, "start": {rec.Segments[0].Start}}
+		if status, body := l.call(l.t, "api", "DELETE", "/v3/recordings/deletesegment?"+query.Encode(), ""); status != want {
+			l.t.Errorf("deletesegment: %d %s, want %d", status, body, want)
+		}
+	}
 }
 
 // checkLists looks at what the lists show.
