@@ -45,7 +45,7 @@ func TestFFmpegGoesOn(t *testing.T) {
 				defer cancel()
 				cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-loglevel", "warning", "-i", url+"index.m3u8",
 					"-map", "0:v", "-vf", "scale=64:48", "-f", "framemd5", "-flush_packets", "1", "-")
-				var stderr strings.Builder
+				var stderr syncBuffer
 				cmd.Stderr = &stderr
 				out, err := cmd.StdoutPipe()
 				if err != nil {
