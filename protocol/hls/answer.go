@@ -67,7 +67,7 @@ func isPlaylist(file string) bool { return strings.HasSuffix(file, ".m3u8") }
 
 // get returns a file as soon as it exists. Only the parameters of the query that
 // belong to HLS matter.
-func (in *instance) get(ctx context.Context, file string, q url.Values) (*answer, error) {
+func (in *instance) get(ctx context.Context, file string, q directives) (*answer, error) {
 	file, ok := in.local(file)
 	if !ok {
 		return nil, errNotFound
@@ -111,34 +111,63 @@ func (in *instance) local(file string) (string, bool) {
 	return strings.CutPrefix(file, in.place.prefix())
 }
 
+// directives are those of HLS in a query, as they were sent (RFC 8216bis section
+// 6.2.5).
+type directives struct{ msn, part, skip string }
+
+// directivesOf reads a query. It is much cheaper than url.ParseQuery, and there
+// is one with every request of a player.
+func directivesOf(raw string) (d directives) {
+	for raw != "" {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		name, value, _ := strings.Cut(pair, "=")
+		switch {
+		case name == "_HLS_msn" && d.msn == "":
+			d.msn = value
+		case name == "_HLS_part" && d.part == "":
+			d.part = value
+		case name == "_HLS_skip" && d.skip == "":
+			d.skip = value
+		}
+	}
+	return d
+}
+
 // key names an answer: what is the same for all clients has one key.
-func (in *instance) key(file string, q url.Values) (key, query string, err error) {
+func (in *instance) key(file string, d directives) (key, query string, err error) {
 	if in.m.Variant != LowLatency || !isPlaylist(file) || file == indexFile {
 		return file, "", nil
 	}
-	out := url.Values{}
-	for name, limit := range map[string]uint64{"_HLS_msn": 1 << 62, "_HLS_part": maxPart} {
-		v := q.Get(name)
-		if v == "" {
-			continue
+	b := make([]byte, 0, 128)
+	b = append(append(b, file...), '?')
+	if d.msn != "" {
+		n, err := strconv.ParseUint(d.msn, 10, 64)
+		if err != nil || n > 1<<62 {
+			return "", "", &badQueryError{"_HLS_msn", d.msn}
 		}
-		n, err := strconv.ParseUint(v, 10, 64)
-		if err != nil || n > limit {
-			return "", "", &badQueryError{name, v}
-		}
-		if name == "_HLS_msn" && in.place.sequence > 0 {
+		if in.place.sequence > 0 {
 			if n < in.place.sequence+gaps { // the client comes from an earlier instance
 				return file + "?", "", nil
 			}
 			n -= in.place.sequence
 		}
-		out.Set(name, strconv.FormatUint(n, 10))
+		b = strconv.AppendUint(append(b, "_HLS_msn="...), n, 10)
+		b = append(b, '&')
 	}
-	if s := q.Get("_HLS_skip"); s == "YES" || s == "v2" {
-		out.Set("_HLS_skip", "YES")
+	if d.part != "" {
+		n, err := strconv.ParseUint(d.part, 10, 64)
+		if err != nil || n > maxPart {
+			return "", "", &badQueryError{"_HLS_part", d.part}
+		}
+		b = strconv.AppendUint(append(b, "_HLS_part="...), n, 10)
+		b = append(b, '&')
 	}
-	query = out.Encode()
-	return file + "?" + query, query, nil
+	if d.skip == "YES" || d.skip == "v2" {
+		b = append(b, "_HLS_skip=YES&"...)
+	}
+	key = string(bytes.TrimSuffix(b, []byte("&")))
+	return key, key[len(file)+1:], nil
 }
 
 // errBusy: too many different files are being waited for.

@@ -3,7 +3,6 @@ package hls
 import (
 	"bytes"
 	"context"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -17,7 +16,7 @@ import (
 func knowsLowLatency(userAgent string) bool { return !strings.Contains(userAgent, "GStreamer") }
 
 // getClassic is get for clients that do not know low latency.
-func (in *instance) getClassic(ctx context.Context, file string, q url.Values) (*answer, error) {
+func (in *instance) getClassic(ctx context.Context, file string, q directives) (*answer, error) {
 	for {
 		next := in.nextVersion()
 		a, err := in.get(ctx, file, q)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"path"
 	"strings"
 
@@ -120,10 +119,7 @@ func (s *server) servePath(w http.ResponseWriter, r *http.Request, name, file st
 // fetch finds the muxer of a path, or makes one, and gets a file from it.
 func (s *server) fetch(r *http.Request, grant *router.Grant, file string) (*muxer, *answer, error) {
 	ctx := r.Context()
-	var q url.Values
-	if r.URL.RawQuery != "" {
-		q = r.URL.Query()
-	}
+	q := directivesOf(r.URL.RawQuery)
 	kicked := false
 	for {
 		m := s.find(grant.Path())
@@ -160,7 +156,7 @@ func (s *server) gone(ctx context.Context, path, file string) error {
 // wish is what a client asks for.
 type wish struct {
 	file    string
-	query   url.Values
+	query   directives
 	classic bool // the client does not know low latency
 }
 

@@ -89,7 +89,7 @@ func audioCodecs(codecs []string) []string {
 // childQuery returns the part of a query that URLs in playlists repeat, so that
 // tokens reach all requests: everything but the parameters of HLS itself.
 func childQuery(raw string) string {
-	if raw == "" {
+	if onlyDirectives(raw) { // which is what most players send
 		return ""
 	}
 	q, err := url.ParseQuery(raw)
@@ -102,6 +102,17 @@ func childQuery(raw string) string {
 		}
 	}
 	return q.Encode()
+}
+
+// onlyDirectives tells whether a query has no other parameters than those of HLS.
+func onlyDirectives(raw string) bool {
+	for raw != "" {
+		var pair string
+		if pair, raw, _ = strings.Cut(raw, "&"); !strings.HasPrefix(pair, "_HLS_") {
+			return false
+		}
+	}
+	return true
 }
 
 // addQuery appends a query to all URLs of a playlist.

@@ -153,7 +153,7 @@ func TestShared(t *testing.T) {
 	go func() { fed <- in.feed(context.Background(), sub) }()
 	defer func() { sub.Close(); <-fed; in.close() }()
 
-	list, err := in.get(t.Context(), "video1_stream.m3u8", nil)
+	list, err := in.get(t.Context(), "video1_stream.m3u8", directives{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestShared(t *testing.T) {
 	const viewers = 50
 	for range viewers {
 		go func() { // the part does not exist yet
-			a, err := in.get(t.Context(), m.PreloadHint.URI, nil)
+			a, err := in.get(t.Context(), m.PreloadHint.URI, directives{})
 			results <- result{a, err}
 		}()
 	}
@@ -241,6 +241,21 @@ func TestAddQuery(t *testing.T) {
 	} {
 		if got := childQuery(raw); got != want {
 			t.Errorf("%q: got %q, want %q", raw, got, want)
+		}
+	}
+}
+
+func TestDirectives(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]directives{
+		"":                                   {},
+		"_HLS_msn=7&_HLS_part=2":             {msn: "7", part: "2"},
+		"jwt=x&_HLS_msn=7&_HLS_skip=YES&a":   {msn: "7", skip: "YES"},
+		"_HLS_msn=1&_HLS_msn=2&&=&_HLS_part": {msn: "1"},
+		"x_HLS_msn=1":                        {},
+	} {
+		if got := directivesOf(raw); got != want {
+			t.Errorf("%q: %+v, want %+v", raw, got, want)
 		}
 	}
 }

@@ -159,6 +159,10 @@ func (g *guard) serve(w *writer, r *http.Request) {
 	}
 	ctx, cancel := g.requestContext(r)
 	defer cancel()
+	if i, ok := ctx.Value(infoKey{}).(*info); ok && i.by == g && ctx == r.Context() && path == r.URL.Path && r.Body == http.NoBody {
+		g.handler.ServeHTTP(w, r) // it was inspected before, see leanConn
+		return
+	}
 	next := r.WithContext(context.WithValue(ctx, infoKey{}, g.inspect(r)))
 	if path != r.URL.Path {
 		u := *r.URL

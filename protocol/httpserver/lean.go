@@ -19,7 +19,8 @@ import (
 // requests are read and answered by a loop of this package in place of that of
 // net/http: without a background read per request, and with one system call per
 // answer that has a Content-Length. Everything else stays the same for the
-// handler, except that a client that leaves is noticed after a second.
+// handler, except that a client that leaves is noticed after a second, and that
+// requests of a connection can have one Header in common: it must not be changed.
 func Lean(h http.Handler) http.Handler { return lean{h} }
 
 type lean struct{ http.Handler }
@@ -43,7 +44,7 @@ func (g *guard) takeOver(rw http.ResponseWriter, r *http.Request) bool {
 	}
 	g.wg.Add(1)
 	defer g.wg.Done()
-	c := &leanConn{g: g, conn: conn, remote: r.RemoteAddr}
+	c := &leanConn{g: g, conn: conn, remote: r.RemoteAddr, read: deadline{slack: min(time.Second, g.readTimeout/8)}}
 	rest, _ := buf.Reader.Peek(buf.Reader.Buffered())
 	c.in.r = io.MultiReader(bytes.NewReader(bytes.Clone(rest)), conn)
 	c.br = bufio.NewReader(&c.in)
@@ -58,6 +59,8 @@ type leanConn struct {
 	remote string
 	in     headReader
 	br     *bufio.Reader
+	last   repeated
+	read   deadline        // of the connection, while nobody watches it
 	ctx    context.Context //nolint:containedctx // ends with the connection
 	cancel context.CancelFunc
 	watch  *time.Timer
@@ -95,7 +98,8 @@ func (c *leanConn) serve(r *http.Request) {
 	c.watch = time.AfterFunc(math.MaxInt64, c.startWatch)
 	defer c.watch.Stop()
 	c.in.left = math.MaxInt64
-	w := &leanWriter{conn: c.conn, header: http.Header{}}
+	w := &leanWriter{conn: c.conn, header: http.Header{}, limit: &deadline{slack: min(time.Second, c.g.writeTimeout/8)}}
+	r = c.inspected(r)
 	for {
 		if !c.answer(w, r) {
 			return
@@ -125,7 +129,7 @@ func (c *leanConn) answer(w *leanWriter, r *http.Request) (ok bool) {
 	if r.Body == http.NoBody { // otherwise the handler reads
 		c.begin()
 	}
-	c.g.serveOne(w, r.WithContext(c.ctx))
+	c.g.serveOne(w, r)
 	c.end()
 	if err := w.finish(); err != nil || w.close || c.g.ctx.Err() != nil {
 		return false
@@ -136,7 +140,9 @@ func (c *leanConn) answer(w *leanWriter, r *http.Request) (ok bool) {
 // next reads a request; nil at the end of the connection. A status is what the
 // client should be told.
 func (c *leanConn) next() (*http.Request, int) {
-	_ = c.conn.SetReadDeadline(time.Now().Add(idleTimeout))
+	if t := time.Now().Add(idleTimeout); c.read.move(t) {
+		_ = c.conn.SetReadDeadline(t)
+	}
 	if c.g.ctx.Err() != nil {
 		return nil, 0
 	}
@@ -144,7 +150,20 @@ func (c *leanConn) next() (*http.Request, int) {
 	if _, err := c.br.Peek(1); err != nil {
 		return nil, 0
 	}
-	_ = c.conn.SetReadDeadline(time.Now().Add(c.g.readTimeout))
+	got, _ := c.br.Peek(c.br.Buffered())
+	if r, n := c.last.read(got); r != nil {
+		_, _ = c.br.Discard(n)
+		c.in.left = math.MaxInt64
+		r.RemoteAddr = c.remote
+		return r, 0
+	}
+	return c.readRequest(bytes.Clone(headerOf(got)))
+}
+
+// readRequest reads a request by net/http. raw is its header, if all of it is
+// there already.
+func (c *leanConn) readRequest(raw []byte) (*http.Request, int) {
+	c.setReadDeadline(time.Now().Add(c.g.readTimeout))
 	r, err := http.ReadRequest(c.br)
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
@@ -168,8 +187,21 @@ func (c *leanConn) next() (*http.Request, int) {
 			return nil, 0
 		}
 	}
-	_ = c.conn.SetReadDeadline(time.Time{})
+	c.setReadDeadline(time.Time{})
+	r = c.inspected(r)
+	c.last.remember(raw, r)
 	return r, 0
+}
+
+// inspected gives a request the context that serve would give it.
+func (c *leanConn) inspected(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(c.ctx, infoKey{}, c.g.inspect(r)))
+}
+
+// setReadDeadline is for when no request is awaited.
+func (c *leanConn) setReadDeadline(t time.Time) {
+	c.read.at = time.Time{}
+	_ = c.conn.SetReadDeadline(t)
 }
 
 // validNames refuses header names with spaces and the like, as http.Server does
@@ -210,7 +242,7 @@ func (c *leanConn) end() {
 	c.watching = nil
 	c.mu.Unlock()
 	if w != nil {
-		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+		c.setReadDeadline(time.Unix(1, 0))
 		<-w
 	}
 }
@@ -225,6 +257,7 @@ func (c *leanConn) startWatch() {
 	}
 	done := make(chan struct{})
 	c.watching = done
+	_ = c.conn.SetReadDeadline(time.Time{}) // a handler may take longer than the next request; see end
 	go func() {
 		defer close(done)
 		_, err := c.br.Peek(1)

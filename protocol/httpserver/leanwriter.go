@@ -18,6 +18,7 @@ type leanWriter struct {
 	header http.Header
 	status int
 	head   []byte // buffer of the header, used again
+	limit  *deadline
 
 	noBody  bool  // there is none in answers to this request
 	sent    bool  // the header
@@ -32,7 +33,7 @@ type leanWriter struct {
 // reset prepares for a request; nil if it could not be read.
 func (w *leanWriter) reset(r *http.Request) {
 	clear(w.header)
-	*w = leanWriter{conn: w.conn, header: w.header, head: w.head[:0], buf: w.buf[:0]}
+	*w = leanWriter{conn: w.conn, header: w.header, head: w.head[:0], buf: w.buf[:0], limit: w.limit}
 	if r != nil {
 		w.noBody = r.Method == http.MethodHead
 		w.old = !r.ProtoAtLeast(1, 1)
@@ -141,7 +142,12 @@ func (w *leanWriter) FlushError() error {
 }
 
 // SetWriteDeadline is for http.ResponseController.
-func (w *leanWriter) SetWriteDeadline(t time.Time) error { return w.conn.SetWriteDeadline(t) }
+func (w *leanWriter) SetWriteDeadline(t time.Time) error {
+	if !w.limit.move(t) {
+		return nil
+	}
+	return w.conn.SetWriteDeadline(t)
+}
 
 // SetReadDeadline is for http.ResponseController.
 func (w *leanWriter) SetReadDeadline(t time.Time) error { return w.conn.SetReadDeadline(t) }

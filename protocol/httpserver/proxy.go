@@ -11,6 +11,7 @@ type infoKey struct{}
 
 // info is how the client sees the server.
 type info struct {
+	by     *guard // who has found this out
 	client netip.Addr
 	https  bool
 	host   string
@@ -48,7 +49,7 @@ func infoOf(r *http.Request) *info {
 
 // inspect believes the headers of trusted proxies.
 func (g *guard) inspect(r *http.Request) *info {
-	i := &info{client: parseAddr(r.RemoteAddr), https: r.TLS != nil, host: r.Host, prefix: g.prefix}
+	i := &info{by: g, client: parseAddr(r.RemoteAddr), https: r.TLS != nil, host: r.Host, prefix: g.prefix}
 	if !g.trusts(i.client) {
 		return i
 	}
