@@ -19,9 +19,8 @@ PLATFORMS := linux/amd64 linux/arm64 linux/armv6 linux/armv7 \
 race = $$(if command -v "$$($(GO) env CC)" >/dev/null; then echo -race; \
 	else echo 'no C compiler: the race detector is left out' >&2; fi)
 
-# Folders with end-to-end tests (build tag "e2e"), and those tests by name.
-e2e_files = $$(grep -rlE '^//go:build .*\be2e\b' --include='*_test.go' .)
-dirs_of   = xargs -n 1 dirname | sort -u
+# Folders of the files on the standard input.
+dirs_of = xargs -n 1 dirname | sort -u
 
 # Folders whose benchmarks are loads in real time, with a length of their own.
 load_dirs = ./protocol/hls ./protocol/rtmp ./protocol/srt ./protocol/internal/rtcegress
@@ -43,32 +42,27 @@ $(addprefix $(DIST)/,$(PLATFORMS)): $(DIST)/%:
 		$(GO) build -trimpath -o $(DIST)/mediamtx_$(*D)_$(*F)$(if $(filter windows,$(*D)),.exe) ./cmd/mediamtx
 
 .PHONY: test
-test: ## vet, then unit and integration tests with the race detector
+test: vet ## vet, then unit and integration tests with the race detector
 	@./.ci/tools
-	$(GO) vet ./...
-	$(GO) test $(race) -timeout 15m ./...
+	$(GO) test $(race) -vet=off -timeout 15m ./...
 
-# The race detector finds a race of gortsplib when many UDP readers are set up at
-# once, which is what the matrix of the program does.
 .PHONY: e2e
-e2e: ## end-to-end tests: the program against real clients
+e2e: ## end-to-end tests: the program against real clients (E2EDIRS: of these folders)
 	@./.ci/tools
-	@files="$(e2e_files)"; \
-	if [ -z "$$files" ]; then echo 'no end-to-end tests were found' >&2; exit 1; fi; \
-	names=$$(grep -hoE '^func Test[A-Za-z0-9_]+' $$files | sed 's/^func //' | grep -v '^TestMain$$' | paste -sd '|' -); \
-	for dir in $$(echo $$files | tr ' ' '\n' | $(dirs_of)); do \
-		race="$(race)"; [ "$$dir" = ./cmd/mediamtx/app ] && race=; \
-		run="$(GO) test $$race -tags e2e -count=1 -timeout $(E2ETIMEOUT) -run ^($$names)$$ $$dir"; \
-		echo "end-to-end tests in $$dir"; \
-		$$run || { echo "once more, in case the clients were too slow: $$dir"; $$run; } || exit 1; \
-	done
+	@GO="$(GO)" RACE="$(race)" E2ETIMEOUT="$(E2ETIMEOUT)" ./.ci/e2e $(E2EDIRS)
 
+# A package is built once for all of its targets: every package below it is
+# compiled in another way than usual.
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 10s)
-	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sort | while IFS=: read -r file func; do \
-		name=$${func#func }; dir=$${file%/*}; \
-		echo "$$name in $$dir"; \
-		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$dir" || exit 1; \
+	@bin=$$(mktemp -d) && trap 'rm -rf "$$bin"' EXIT && cache="$$($(GO) env GOCACHE)/fuzz" && \
+	for dir in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | $(dirs_of)); do \
+		$(GO) test -c -vet=off -fuzz . -o "$$bin/fuzz.test" "$$dir" || exit 1; \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go | sed 's/^func //' | sort); do \
+			echo "$$name in $$dir"; \
+			(cd "$$dir" && "$$bin/fuzz.test" -test.run '^$$' -test.fuzz "^$$name\$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzminimizetime 5x -test.fuzzcachedir "$$cache/$$($(GO) list .)") || exit 1; \
+		done; \
 	done
 
 .PHONY: bench
@@ -89,7 +83,6 @@ $(LINT):
 
 .PHONY: vet
 vet: ## go vet, end-to-end tests included
-	$(GO) vet ./...
 	$(GO) vet -tags e2e ./...
 
 .PHONY: fmt

@@ -105,6 +105,8 @@ type (
 	Router = router.Router
 	// Option injects a dependency of the process, see [WithLogger], [WithHooks].
 	Option = router.Option
+	// PacketTap is shown the UDP datagrams of servers, see [WithPackets].
+	PacketTap = router.PacketTap
 	// Config is the desired state of a router.
 	Config = router.Config
 	// PathConfig configures a path, or a set of paths.
@@ -231,6 +233,10 @@ func WithLogger(l *slog.Logger) Option { return router.WithLogger(l) }
 // WithConns lets a function take the place of each TCP connection that servers
 // accept, to observe it.
 func WithConns(wrap func(protocol string, c net.Conn) net.Conn) Option { return router.WithConns(wrap) }
+
+// WithPackets shows a tap the UDP datagrams that servers exchange with clients, to
+// observe them.
+func WithPackets(t PacketTap) Option { return router.WithPackets(t) }
 
 // WithHooks adds observers. It can be given several times.
 func WithHooks(h Hooks) Option { return router.WithHooks(h) }

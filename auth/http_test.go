@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -154,6 +155,32 @@ func TestHTTPServiceIsDownOrSlow(t *testing.T) {
 	cancel()
 	if _, err := slow.Authenticate(ctx, &router.AccessRequest{Action: router.ActionRead}); err == nil {
 		t.Error("let in")
+	}
+}
+
+// Questions one after another take one connection, also if the answers have bodies.
+func TestHTTPConnectionIsReused(t *testing.T) {
+	t.Parallel()
+	var conns atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("an answer ", 1000))
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	a := &auth.HTTP{URL: srv.URL}
+	defer a.Close()
+	for range 20 {
+		if _, err := ask(t, a, router.AccessRequest{Action: router.ActionRead}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 }
 

@@ -7,8 +7,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -339,6 +343,61 @@ func TestJWTServerOfTheKeysIsDown(t *testing.T) {
 	}
 	if _, err := ask(t, a, readCam(token)); err != nil {
 		t.Error("the keys at hand are not used: ", err)
+	}
+}
+
+func TestJWTClaimKey(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	a := i.auth()
+	a.ClaimKey = "rights"
+	if _, err := ask(t, a, readCam(i.token("ec", jwa.ES256, claims{"rights": allow("read", "cam")}))); err != nil {
+		t.Error(err)
+	}
+	_, err := ask(t, a, readCam(i.token("ec", jwa.ES256, claims{auth.DefaultClaimKey: allow("read", "cam")})))
+	if err == nil || !strings.Contains(err.Error(), `claim "rights" of the token is missing`) {
+		t.Error(err)
+	}
+}
+
+// Whatever comes instead of keys opens nothing and takes bounded memory.
+func TestJWTKeySetsThatCannotWork(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	for body, want := range map[string]string{
+		"":                       "the set of keys is invalid",
+		"{}":                     "the set of keys is invalid",
+		`{"keys":[]}`:            "no public key",
+		`{"keys":[{"kty":"x"}]}`: "no public key",
+		"<html>":                 "the set of keys is invalid",
+		`{"keys":[` + strings.Repeat(" ", 1<<20) + "]}": "is larger than",
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+		a := &auth.JWT{JWKS: srv.URL}
+		_, err := ask(t, a, readCam(i.token("ec", jwa.ES256, claims{auth.DefaultClaimKey: allow("read", "")})))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.30q: got %v, want %s", body, err, want)
+		}
+		a.Close()
+		srv.Close()
+	}
+}
+
+func TestJWTFingerprint(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	srv := httptest.NewUnstartedServer(i)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes
+	srv.StartTLS()
+	defer srv.Close()
+	sum := sha256.Sum256(srv.Certificate().Raw)
+	token := i.token("ec", jwa.ES256, claims{auth.DefaultClaimKey: allow("read", "")})
+	for fp, ok := range map[string]bool{hex.EncodeToString(sum[:]): true, strings.Repeat("00", 32): false, "": false} {
+		a := &auth.JWT{JWKS: srv.URL, Fingerprint: fp}
+		if _, err := ask(t, a, readCam(token)); (err == nil) != ok {
+			t.Errorf("%q: %v", fp, err)
+		}
+		a.Close()
 	}
 }
 

@@ -18,6 +18,29 @@ import (
 	"github.com/org/mtx/router"
 )
 
+// newToken returns a token that allows to read, and the set that holds its key,
+// which has no id.
+func newToken(t *testing.T) (jwk.Set, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := jwk.FromRaw(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := jwk.NewSet()
+	_ = set.AddKey(public)
+	tok := jwt.New()
+	_ = tok.Set(DefaultClaimKey, []map[string]string{{"action": "read"}})
+	b, err := jwt.Sign(tok, jwt.WithKey(jwa.ES256, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, string(b)
+}
+
 // A key that changed without another id, or has none, is fetched when a
 // signature does not fit, but not more often than unknown ids are.
 func TestJWTKeyWithoutID(t *testing.T) {
@@ -30,24 +53,9 @@ func TestJWTKeyWithoutID(t *testing.T) {
 	}))
 	defer srv.Close()
 	rotate := func() (token string) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		public, err := jwk.FromRaw(key.Public())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := jwk.NewSet()
-		_ = s.AddKey(public)
+		s, token := newToken(t)
 		set.Store(&s)
-		tok := jwt.New()
-		_ = tok.Set(DefaultClaimKey, []map[string]string{{"action": "read"}})
-		b, err := jwt.Sign(tok, jwt.WithKey(jwa.ES256, key))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
+		return token
 	}
 	a := &JWT{JWKS: srv.URL}
 	defer a.Close()
@@ -73,5 +81,48 @@ func TestJWTKeyWithoutID(t *testing.T) {
 	}
 	if ask(first) == nil || fetches.Load() != 2 {
 		t.Errorf("%d fetches", fetches.Load())
+	}
+}
+
+// Keys that are old are used while they are fetched again, in the background.
+func TestJWTKeysAreRefreshedInTheBackground(t *testing.T) {
+	t.Parallel()
+	set, token := newToken(t)
+	fetched := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fetched <- struct{}{}
+		_ = json.NewEncoder(w).Encode(set)
+	}))
+	defer srv.Close()
+	a := &JWT{JWKS: srv.URL}
+	defer a.Close()
+	ask := func() error {
+		_, err := a.Authenticate(t.Context(), &router.AccessRequest{Action: router.ActionRead, Token: token})
+		return err
+	}
+	go func() { <-fetched }()
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-jwksPeriod - time.Minute)
+	a.keys.mu.Lock()
+	a.keys.fetched, a.keys.tried = old, old
+	a.keys.mu.Unlock()
+	for range 3 { // the server of the keys does not answer yet
+		if err := ask(); err != nil {
+			t.Error(err)
+		}
+	}
+	<-fetched
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		a.keys.mu.Lock()
+		fresh := a.keys.fetched.After(old)
+		a.keys.mu.Unlock()
+		if fresh {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the keys are still the old ones")
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,7 @@ func TestConfigChanges(t *testing.T) {
 	} {
 		for err, want := range map[error]int{
 			nil: 200, controlapi.ErrUnderWay: 200, controlapi.ErrPathNotFound: 404, controlapi.ErrPathExists: 400,
-			errors.New("bad"): 400, context.Canceled: 400,
+			errors.New("bad"): 400, context.Canceled: 400, controlapi.ErrEnding: 500,
 		} {
 			st.fail(err)
 			if status, body := b.do(c.method, c.path, `{"x":1}`); status != want || st.last() != c.want {
@@ -247,6 +248,38 @@ func TestEvents(t *testing.T) {
 	}
 	if status, body := b.do("GET", "/v3/events?type=zz", ""); status != 400 || !strings.Contains(body, "must be one of pathCreated") {
 		t.Error(status, body)
+	}
+}
+
+// A server is ready when all of its parts run; alive it is before.
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	r, err := router.New(router.Config{Protocols: []router.Protocol{&routertest.Protocol{Label: "rtsp"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := controlapi.Handler(r, controlapi.Options{})
+	status := func(path string) int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", path, http.NoBody))
+		return w.Code
+	}
+	for _, step := range []struct {
+		do   func()
+		want int
+	}{
+		{func() {}, 503},
+		{func() {
+			if err := r.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}, 200},
+		{func() { _ = r.Close() }, 503},
+	} {
+		step.do()
+		if got := status("/readyz"); got != step.want || status("/healthz") != 200 {
+			t.Errorf("ready: %d, want %d", got, step.want)
+		}
 	}
 }
 

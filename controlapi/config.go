@@ -81,6 +81,8 @@ func writeOutcome(w http.ResponseWriter, err error) {
 		writeOK(w)
 	case errors.Is(err, ErrPathNotFound):
 		writeError(w, http.StatusNotFound, ErrPathNotFound)
+	case errors.Is(err, ErrEnding):
+		writeError(w, http.StatusInternalServerError, err)
 	default:
 		writeError(w, http.StatusBadRequest, err)
 	}

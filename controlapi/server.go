@@ -59,13 +59,21 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	defer remove()
 	handler = authenticated(h, router.ActionAPI, s.QueryToken, handler, "/healthz", "/readyz")
 	e := httpserver.WithDefaults(endpoint, h.Log(), h.Listen)
-	return e.Serve(ctx, handler, func(a net.Addr) {
+	return e.Serve(ctx, handler, Announce(h))
+}
+
+// Announce returns what an endpoint calls when it is ready: it tells the log and
+// the router.
+func Announce(h *router.Host) func(net.Addr) {
+	return func(a net.Addr) {
 		if a == nil {
+			h.Log().Info("serving on the mux of the program")
 			h.Ready()
 			return
 		}
+		h.Log().Info("listening", "address", a.String())
 		h.Ready(a)
-	})
+	}
 }
 
 // Authenticated guards a handler with the authenticator of the router.

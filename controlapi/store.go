@@ -13,9 +13,12 @@ var (
 	ErrPathExists = errors.New("path already exists")
 	// ErrPathNotFound: there is no such path in the configuration.
 	ErrPathNotFound = errors.New("path not found")
-	// ErrUnderWay: a change was found good and is being applied, but the request
-	// is over before: the change restarts this server. It is answered with 200.
+	// ErrUnderWay: a change is certain, and about to restart this server, so that
+	// the request is over before. It is answered with 200.
 	ErrUnderWay = errors.New("the change is being applied")
+	// ErrEnding: this server ends, so that a change was not made, or that its outcome
+	// is not known. It is answered with 500.
+	ErrEnding = errors.New("the server is about to end")
 )
 
 // ConfigStore is the configuration as JSON documents, with the key names of

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pion/rtp"
 
@@ -14,13 +15,18 @@ import (
 // seconds of 13 Mbit/s.
 const DefaultGOPCacheBytes = 16 << 20
 
+// MaxGOPCacheAge is how old the key frame may be that a new reader begins with. Of a
+// stream that stalls, or that has key frames hardly ever, readers get what comes next:
+// who does not catch up would be behind by all of that time.
+const MaxGOPCacheAge = 30 * time.Second
+
 // minGOPCacheBytes is the least bound that can hold a picture.
 const minGOPCacheBytes = 64 << 10
 
 // GOPCache keeps the last group of pictures of a stream: all units of all tracks
 // since the last key frame of the first video track. New readers begin with it, and
 // see a picture at once instead of after the next key frame. Streams without video
-// have nothing to keep.
+// have nothing to keep, and what is older than [MaxGOPCacheAge] is not given anymore.
 //
 // Time stamps stay those of the stream: players that do not catch up stay behind
 // by what they were given, which is why there is no cache unless it is asked for.
@@ -45,11 +51,12 @@ type gopCache struct {
 
 	units   []cachedUnit
 	bytes   int
-	keyed   bool // there is a key frame
-	key     int  // index of its first unit
-	current int  // index of the first unit of the current picture
-	before  int  // index of the first unit of the picture before it
-	cut     bool // the rest of the current picture is not kept
+	keyed   bool      // there is a key frame
+	came    time.Time // when it did
+	key     int       // index of its first unit
+	current int       // index of the first unit of the current picture
+	before  int       // index of the first unit of the picture before it
+	cut     bool      // the rest of the current picture is not kept
 }
 
 // cachedUnit is a unit, or a part of one.
@@ -76,7 +83,10 @@ func (c *gopCache) add(track int, u *media.Unit, goesOn bool) {
 		}
 		if u.RandomAccess && !c.cut && !(c.keyed && c.key == c.current) {
 			c.trim(c.before)
-			c.keyed, c.key = true, c.current
+			c.keyed, c.key, c.came = true, c.current, time.Now()
+		}
+		if c.stale() {
+			c.clear()
 		}
 	}
 	if c.cut || len(c.units) == 0 && track != c.lead {
@@ -105,11 +115,14 @@ func (c *gopCache) trim(n int) {
 	c.key, c.current, c.before = max(c.key-n, 0), c.current-n, c.before-n
 }
 
+// stale tells whether nobody gets the key frame anymore.
+func (c *gopCache) stale() bool { return c.keyed && time.Since(c.came) > MaxGOPCacheAge }
+
 // backlog returns the units since the key frame; with those of the picture before
 // it, if earlier is set.
 func (c *gopCache) backlog(earlier bool) []cachedUnit {
 	switch {
-	case c == nil || !c.keyed:
+	case c == nil || !c.keyed || c.stale():
 		return nil
 	case earlier:
 		return c.units

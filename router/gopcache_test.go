@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/media"
@@ -91,6 +93,44 @@ func TestGOPCacheBound(t *testing.T) {
 	wantUnits(t, got())
 	both(pub, 60, 61)
 	wantUnits(t, got(), "0:60", "1:60", "0:61", "1:61")
+}
+
+// Nobody is given what is long ago: neither of a stream that stalls, nor of one that
+// goes on without a key frame.
+func TestGOPCacheAge(t *testing.T) {
+	t.Parallel()
+	for name, stalls := range map[string]bool{"stalls": true, "goes on": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, err := router.New(config(router.PathConfig{Name: "cam", GOPCache: cached}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := r.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = r.Close() }()
+				pub, err := r.Publish(t.Context(), "cam", routertest.SampleTracks())
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := func() []string { return drain(t, subscribe(t, pub.Stream(), router.SubscribeOptions{})) }
+				both(pub, 0)
+				time.Sleep(router.MaxGOPCacheAge)
+				wantUnits(t, got(), "0:0", "1:0")
+				time.Sleep(time.Nanosecond)
+				if !stalls {
+					both(pub, 1, 2)
+				}
+				wantUnits(t, got())
+				both(pub, 3)
+				wantUnits(t, got())
+				both(pub, 30, 31)
+				wantUnits(t, got(), "0:30", "1:30", "0:31", "1:31")
+			})
+		})
+	}
 }
 
 func TestGOPCacheLiveChange(t *testing.T) {

@@ -74,6 +74,10 @@ func (h *Host) Listen(network, addr string) (net.Listener, error) {
 	return wrappingListener{ln, h}, nil
 }
 
+// Packets returns the tap of [WithPackets], or nil. A protocol shows it the
+// datagrams of its UDP sockets.
+func (h *Host) Packets() PacketTap { return h.r.packets }
+
 // wrappingListener hands connections to the function of [WithConns].
 type wrappingListener struct {
 	net.Listener

@@ -195,13 +195,20 @@ type PathInfo struct {
 	InErrors   uint64 // access units that were lost or damaged on arrival
 	Dropped    uint64 // units dropped by slow subscriptions
 	Readers    []Peer
+	Sinks      []SinkInfo // in the order of the configuration
+}
+
+// SinkInfo is a snapshot of a sink of a path.
+type SinkInfo struct {
+	Type  string // of [Sink]
+	State string // "idle" (there is no stream), "running", "failed" (it waits for its next try)
 }
 
 // Info returns a snapshot of the path.
 func (p *Path) Info() PathInfo {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := PathInfo{Name: p.name, ConfigName: p.conf.Name}
+	i := PathInfo{Name: p.name, ConfigName: p.conf.Name, Sinks: p.sinkInfosLocked()}
 	if p.conf.Source != nil && !invites(p.conf.Source) {
 		i.Source = &Peer{Type: p.conf.Source.Type()}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/org/mtx/router/media"
@@ -16,7 +17,8 @@ type Publisher struct {
 	w       *writer // of a spliced stream; nil: the stream is its own
 	peer    Peer
 	query   string
-	limit   *limit // nil: none
+	limit   *limit      // nil: none
+	waits   atomic.Bool // for its first key frame, to make its stream that of the path; not if there is w
 	started chan struct{}
 	done    chan struct{}
 
@@ -38,6 +40,7 @@ func (p *Publisher) Write(track int, u *media.Unit) {
 	var err *PanicError
 	if p.w == nil {
 		err = p.stream.write(track, u)
+		took = p.waits.Load() && p.stream.begins(track, u) && p.waits.CompareAndSwap(true, false)
 	} else {
 		took, err = p.stream.writeFrom(p.w, track, u)
 	}
@@ -146,10 +149,17 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		}
 	}
 	pub := &Publisher{path: p, peer: o.Peer, query: query, started: make(chan struct{}), done: make(chan struct{})}
-	if takeOver && fits && p.pub != nil {
+	if takeOver && p.pub != nil {
 		p.dropNextLocked(ErrReplaced)
-		p.next = pub
+		p.next, pub.stream = pub, p.stream
+		if !fits {
+			pub.stream = p.newStream(tracks, &o, queue)
+			pub.stream.setGOPCache(p.conf.GOPCache) // or nobody sees its first key frame
+			pub.stream.RequestKeyFrame()
+			to, _ = fit(tracks, tracks)
+		}
 		p.joinLocked(pub, tracks, to, &o, g)
+		pub.waits.Store(pub.w == nil)
 		return pub, nil
 	}
 	switch {
@@ -164,6 +174,7 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		p.availableLocked(p.newStream(tracks, &o, queue), tracks, o.Peer, query)
 		to, _ = fit(tracks, tracks)
 	}
+	pub.stream = p.stream
 	p.joinLocked(pub, tracks, to, &o, g)
 	if pub.w == nil {
 		p.onlineLocked(pub)
@@ -188,9 +199,8 @@ func (p *Path) protected(f func()) func() {
 	return func() { _ = protect(p.log, func() error { f(); return nil }) }
 }
 
-// joinLocked connects a publisher with the stream of the path.
+// joinLocked connects a publisher with its stream.
 func (p *Path) joinLocked(pub *Publisher, tracks []media.Track, to []int, o *PublishOptions, g *Grant) {
-	pub.stream = p.stream
 	if pub.stream.splice != nil {
 		var ask func()
 		if o.RequestKeyFrame != nil {
@@ -215,9 +225,19 @@ func (p *Path) tookOver(pub *Publisher) {
 			p.finishLocked(p.pub, ErrReplaced)
 		}
 		p.pub = pub
+		p.changeStreamLocked(ErrReplaced)
 	}
 	if p.pub == pub {
 		p.onlineLocked(pub)
+	}
+}
+
+// changeStreamLocked makes the stream of the publisher that of the path: readers of the
+// one before are told that it is over, as theirs has other tracks.
+func (p *Path) changeStreamLocked(reason error) {
+	if pub := p.pub; pub.stream != p.stream {
+		p.endStreamLocked(reason)
+		p.availableLocked(pub.stream, pub.stream.Tracks(), pub.peer, pub.query)
 	}
 }
 
@@ -256,6 +276,7 @@ func (p *Path) endLocked(err error, always bool) {
 	case !always && !p.closed && p.conf.Standby != nil:
 		p.playStandbyLocked()
 	case !always && p.pub != nil: // it comes with its first key frame
+		p.changeStreamLocked(err)
 	case !always && p.stream.splice != nil && p.conf.PublisherGrace > 0 && (p.src != nil || !p.conf.OnDemand.Enabled):
 		p.log.Info("publisher left, the stream waits for another one", keyPause, p.conf.PublisherGrace, keyReason, err)
 		p.holdLocked(p.conf.PublisherGrace)
@@ -284,6 +305,9 @@ func (p *Path) dropNextLocked(err error) {
 	if pub := p.next; pub != nil {
 		p.next = nil
 		p.finishLocked(pub, err)
+		if pub.stream != p.stream {
+			pub.stream.close(err)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,7 @@ type Router struct {
 	listeners listeners
 	attempts  attempts
 	wrapConn  func(protocol string, c net.Conn) net.Conn // nil: none
+	packets   PacketTap                                  // nil: none
 
 	applying gate // one Start, Apply or Close at a time
 	started  bool // guarded by applying
@@ -91,6 +93,25 @@ func WithHooks(h Hooks) Option { return func(r *Router) { r.Observe(h) } }
 func WithConns(wrap func(protocol string, c net.Conn) net.Conn) Option {
 	return func(r *Router) { r.wrapConn = wrap }
 }
+
+// PacketTap is shown the UDP datagrams of servers. Its methods are called from
+// many goroutines.
+type PacketTap interface {
+	// Enabled tells whether datagrams are to be shown at present. It is asked with
+	// every system call, so it must be quick.
+	Enabled() bool
+
+	// Packet shows a datagram that was received, or is about to be sent, and the
+	// name of the protocol. The IP address of local is the one that the socket was
+	// opened with, which may be unspecified. The data must neither be changed nor
+	// kept. Media waits for Packet to return.
+	Packet(protocol string, sent bool, local, remote netip.AddrPort, data []byte)
+}
+
+// WithPackets shows a tap the UDP datagrams that servers exchange with clients, to
+// observe them. Those of multicast, and of sessions of WebRTC with a socket of
+// their own, are not shown.
+func WithPackets(t PacketTap) Option { return func(r *Router) { r.packets = t } }
 
 // New validates the configuration. It opens nothing.
 func New(cfg Config, opts ...Option) (*Router, error) {

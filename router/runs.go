@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -141,6 +142,7 @@ type sinkRun struct {
 	stream *Stream
 	cancel context.CancelFunc
 	done   chan struct{}
+	failed atomic.Bool // it waits for its next try
 }
 
 // syncSinksLocked starts and stops sinks, one by one, so that those which run
@@ -225,8 +227,29 @@ func (p *Path) runSink(ctx context.Context, log *slog.Logger, s *sinkRun) {
 			}
 			return
 		}
+		s.failed.Store(true)
 		if !pauseAfter(ctx, log, err, p.r.retryPause(), s.stream.done) {
 			return
 		}
+		s.failed.Store(false)
 	}
+}
+
+// sinkInfosLocked tells how the sinks of the configuration are doing.
+func (p *Path) sinkInfosLocked() []SinkInfo {
+	atWork := slices.Clone(p.sinks)
+	out := make([]SinkInfo, len(p.conf.Sinks))
+	for i, c := range p.conf.Sinks {
+		out[i] = SinkInfo{Type: c.Type(), State: "idle"}
+		at := slices.IndexFunc(atWork, func(s *sinkRun) bool { return s.stream == p.stream && equal(s.sink, c) })
+		if at < 0 {
+			continue
+		}
+		out[i].State = "running"
+		if atWork[at].failed.Load() {
+			out[i].State = "failed"
+		}
+		atWork = slices.Delete(atWork, at, at+1)
+	}
+	return out
 }

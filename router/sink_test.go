@@ -84,6 +84,33 @@ func TestSinkIsRestarted(t *testing.T) {
 	}
 }
 
+// A snapshot of a path tells how its sinks are doing.
+func TestSinkStates(t *testing.T) {
+	t.Parallel()
+	running := make(chan struct{})
+	good := &routertest.Sink{Label: "good", RunFunc: func(ctx context.Context, _ *router.SinkRun) error {
+		close(running)
+		<-ctx.Done()
+		return nil
+	}}
+	bad := &routertest.Sink{Label: "bad", RunFunc: func(context.Context, *router.SinkRun) error { return errors.New("no") }}
+	c := config(router.PathConfig{Name: "cam", Sinks: []router.Sink{good, bad}})
+	c.SourceRetryPause = time.Hour
+	r := routertest.New(t, c)
+	states := func() string {
+		p, _ := r.Path("cam")
+		return fmt.Sprint(p.Info().Sinks)
+	}
+	if s := states(); s != "[{good idle} {bad idle}]" {
+		t.Error(s)
+	}
+	pub := publish(t, r, "cam")
+	wantDone(t, running)
+	routertest.Eventually(t, "states of the sinks", func() bool { return states() == "[{good running} {bad failed}]" })
+	pub.Close()
+	routertest.Eventually(t, "end of the sinks", func() bool { return states() == "[{good idle} {bad idle}]" })
+}
+
 // A sink reads what is queued after the end of the stream.
 func TestSinkDrains(t *testing.T) {
 	t.Parallel()

@@ -129,6 +129,14 @@ func (s *Stream) write(track int, u *media.Unit) (failed *PanicError) {
 	return nil
 }
 
+// begins tells whether readers can begin with a unit that was written: with video, it
+// is a key frame.
+func (s *Stream) begins(track int, u *media.Unit) bool {
+	video := func(t media.Track) bool { return t.Codec.Kind() == media.Video }
+	tracks := s.Tracks()
+	return track >= 0 && track < len(tracks) && (u.RandomAccess && video(tracks[track]) || !slices.ContainsFunc(tracks, video))
+}
+
 // dispatch completes a unit that has a payload and delivers it.
 func (s *Stream) dispatch(track int, u *media.Unit) {
 	c := (*s.tracks.Load())[track].Codec

@@ -4,9 +4,11 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/org/mtx/router"
@@ -30,8 +32,8 @@ func (*Collector) Describe(chan<- *prometheus.Desc) {}
 // family is a kind of objects.
 type family struct {
 	name     string // of the metrics
-	filter   string // parameter of the query
-	kind     string // of the sessions; empty: paths
+	filter   string // parameter of the query; empty: none
+	kind     string // of the sessions; empty: they are not sessions
 	protocol string // that must run; empty: always
 	labels   []string
 }
@@ -40,6 +42,8 @@ func families() []family {
 	id, session := []string{"id"}, []string{"id", "path", "remoteAddr", "state"}
 	return []family{
 		{name: "paths", filter: "path", labels: []string{"name", "state"}},
+		{name: "forward_dests", labels: []string{"id", "path", "pos", "type", "protocol", "state"}},
+		{name: "hls_sessions", filter: "hls_session", kind: "hlsSession", protocol: "hls", labels: []string{"id", "path", "remoteAddr"}},
 		{name: "hls_muxers", filter: "hls_muxer", kind: "hlsMuxer", protocol: "hls", labels: []string{"name"}},
 		{name: "rtsp_conns", filter: "rtsp_conn", kind: "rtspConn", protocol: "rtsp", labels: id},
 		{name: "rtsp_sessions", filter: "rtsp_session", kind: "rtspSession", protocol: "rtsp", labels: session},
@@ -61,7 +65,7 @@ type filter struct {
 func filterOf(q url.Values) filter {
 	f := filter{typ: q.Get("type"), object: map[string]string{}}
 	for _, fam := range families() {
-		if v := q.Get(fam.filter); v != "" {
+		if v := q.Get(fam.filter); fam.filter != "" && v != "" {
 			f.object[fam.filter] = v
 		}
 	}
@@ -90,10 +94,13 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 			continue
 		}
 		e := emitter{out: out, family: fam, only: c.filter.object[fam.filter]}
-		if fam.kind == "" {
-			e.paths(c.router)
-		} else {
+		switch {
+		case fam.kind != "":
 			e.sessions(c.router)
+		case fam.name == "forward_dests":
+			e.forwards(c.router)
+		default:
+			e.paths(c.router)
 		}
 		if e.count == 0 {
 			e.emit("", nil, nil, prometheus.UntypedValue, 0)
@@ -160,6 +167,26 @@ func (e *emitter) paths(r *router.Router) {
 	}
 }
 
+// forwards shows the sinks that send a path elsewhere. Their ids are made of what
+// they are, so that series outlive a restart.
+func (e *emitter) forwards(r *router.Router) {
+	states := map[string]string{"idle": "idle", "running": "forwarding", "failed": "error"}
+	for p := range r.Paths() {
+		pos := 0
+		for _, s := range p.Sinks {
+			if !slices.Contains([]string{"rtsp", "rtmp", "srt", "webrtc"}, s.Type) {
+				continue
+			}
+			pos++
+			e.count++
+			at := strconv.Itoa(pos)
+			id := uuid.NewSHA1(uuid.NameSpaceURL, []byte(p.Name+" "+at+" "+s.Type)).String()
+			// the type was called protocol before
+			e.emit("", e.family.labels, []string{id, p.Name, at, s.Type, s.Type, states[s.State]}, prometheus.UntypedValue, 1)
+		}
+	}
+}
+
 func (e *emitter) sessions(r *router.Router) {
 	for s := range r.Sessions(e.family.kind) {
 		values := []string{s.ID, s.Path, s.RemoteAddr, s.State}[:len(e.family.labels)]
@@ -210,7 +237,7 @@ func (e *emitter) numbers(v reflect.Value, values []string) {
 // typeOf tells counters, which only grow, by what they count.
 func typeOf(tag string) prometheus.ValueType {
 	lower := strings.ToLower(tag)
-	for _, s := range []string{"flight", "buf", "window", "mss", "avail", "period", "jitter", "rate", "us", "ms"} {
+	for _, s := range []string{"flight", "buf", "window", "mss", "avail", "period", "jitter", "rate", "tolerance", "avg", "us", "ms"} {
 		if strings.HasPrefix(lower, s) || s != "us" && s != "ms" && strings.Contains(lower, s) {
 			return prometheus.GaugeValue
 		}

@@ -2,12 +2,14 @@ package metrics_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,7 +45,12 @@ func newRouter(t *testing.T) (*router.Router, string) {
 	id := uuid.NewString()
 	ready := make(chan struct{})
 	r := routertest.New(t, router.Config{
-		Paths: []router.PathConfig{{Name: router.AllOthers}, {Name: "idle"}},
+		Paths: []router.PathConfig{{Name: router.AllOthers}, {Name: "idle"}, {Name: "relay", Sinks: []router.Sink{
+			&routertest.Sink{Label: "recorder"}, &routertest.Sink{Label: "rtsp"}, &routertest.Sink{Label: "srt", RunFunc: func(context.Context, *router.SinkRun) error {
+				return errors.New("refused")
+			}},
+		}}},
+		SourceRetryPause: time.Hour,
 		Protocols: []router.Protocol{
 			&routertest.Protocol{Label: "rtmp"},
 			&routertest.Protocol{Label: "srt", ServeFunc: func(ctx context.Context, h *router.Host) error {
@@ -128,7 +135,7 @@ func TestFilters(t *testing.T) {
 	t.Parallel()
 	r, id := newRouter(t)
 	for query, want := range map[string]string{
-		"?type=paths":                 "cam idle",
+		"?type=paths":                 "cam idle relay",
 		"?path=cam":                   "cam",
 		"?type=paths&path=idle":       "idle",
 		"?path=none":                  "0",
@@ -154,6 +161,65 @@ func TestFilters(t *testing.T) {
 		slices.Sort(got)
 		if s := strings.Join(got, " "); s != want {
 			t.Errorf("%s: got %q, want %q", query, s, want)
+		}
+	}
+}
+
+// Destinations of a path are shown while they wait, work and fail.
+func TestForwards(t *testing.T) {
+	t.Parallel()
+	r, _ := newRouter(t)
+	got := func() string {
+		fs, _ := scrape(t, r, "?type=forward_dests")
+		var out []string
+		for _, m := range fs["forward_dests"].GetMetric() {
+			l := map[string]string{}
+			for _, p := range m.GetLabel() {
+				l[p.GetName()] = p.GetValue()
+			}
+			if _, err := uuid.Parse(l["id"]); err != nil || l["type"] != l["protocol"] || len(l) != 6 {
+				t.Errorf("%v", l)
+			}
+			out = append(out, l["path"]+" "+l["pos"]+" "+l["type"]+" "+l["state"])
+		}
+		slices.Sort(out)
+		return strings.Join(out, ", ")
+	}
+	if s := got(); s != "relay 1 rtsp idle, relay 2 srt idle" {
+		t.Error(s)
+	}
+	pub, err := r.Publish(t.Context(), "relay", []media.Track{{Codec: &media.KLV{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pub.Close()
+	routertest.Eventually(t, "states", func() bool { return got() == "relay 1 rtsp forwarding, relay 2 srt error" })
+}
+
+// What goes up and down is not a counter.
+func TestTypes(t *testing.T) {
+	t.Parallel()
+	r := routertest.New(t, router.Config{Protocols: []router.Protocol{
+		&routertest.Protocol{Label: "srt", ServeFunc: func(ctx context.Context, h *router.Host) error {
+			defer h.AddSession(&session{router.SessionInfo{ID: "x", Kind: "srtConn", Details: &struct {
+				Sent      uint64 `json:"packetsSent"`
+				Tolerance uint64 `json:"packetsReorderTolerance"`
+				Late      uint64 `json:"packetsReceivedAvgBelatedTime"`
+				Belated   uint64 `json:"packetsReceivedBelated"`
+				MSS       uint64 `json:"byteMSS"`
+			}{}}})()
+			h.Ready()
+			<-ctx.Done()
+			return nil
+		}},
+	}})
+	_, text := scrape(t, r, "?type=srt_conns")
+	for _, want := range []string{
+		"srt_conns_packets_sent counter", "srt_conns_packets_reorder_tolerance gauge", "srt_conns_packets_received_avg_belated_time gauge",
+		"srt_conns_packets_received_belated counter", "srt_conns_bytes_mss gauge",
+	} {
+		if !strings.Contains(text, "# TYPE "+want+"\n") {
+			t.Errorf("%s: not in\n%s", want, text)
 		}
 	}
 }

@@ -9,8 +9,10 @@
 // Each live path, muxer, connection and session has a sample with the value 1
 // (paths, hls_muxers, rtsp_conns, rtsp_sessions, rtmp_conns, srt_conns,
 // webrtc_sessions), and one for each number that the Control API shows about it:
-// rtsp_sessions_inbound_bytes, srt_conns_ms_rtt... A family without objects has
-// one sample with the value 0.
+// rtsp_sessions_inbound_bytes, srt_conns_ms_rtt... So has each destination that a
+// path is forwarded to (forward_dests), with its state: idle, forwarding, error. A
+// family without objects has one sample with the value 0; so have hls_sessions,
+// since viewers of HLS have no sessions here.
 //
 // The query selects: ?type=paths, ?path=NAME, ?hls_muxer=NAME, ?rtsp_conn=ID,
 // ?rtsp_session=ID and so on.
@@ -18,7 +20,6 @@ package metrics
 
 import (
 	"context"
-	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,13 +54,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", controlapi.Authenticated(h, router.ActionMetrics, s.QueryToken, Handler(h.Router())))
 	e := httpserver.WithDefaults(endpoint, h.Log(), h.Listen)
-	return e.Serve(ctx, mux, func(a net.Addr) {
-		if a == nil {
-			h.Ready()
-			return
-		}
-		h.Ready(a)
-	})
+	return e.Serve(ctx, mux, controlapi.Announce(h))
 }
 
 // Handler returns the metrics of a router, of the Go runtime and of the process,

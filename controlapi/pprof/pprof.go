@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"html/template"
-	"net"
 	"net/http"
 	"runtime"
 	"runtime/pprof"
@@ -48,13 +47,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 		endpoint = httpserver.Listen{Addr: ":9999"}
 	}
 	e := httpserver.WithDefaults(endpoint, h.Log(), h.Listen)
-	return e.Serve(ctx, controlapi.Authenticated(h, router.ActionPprof, s.QueryToken, Handler()), func(a net.Addr) {
-		if a == nil {
-			h.Ready()
-			return
-		}
-		h.Ready(a)
-	})
+	return e.Serve(ctx, controlapi.Authenticated(h, router.ActionPprof, s.QueryToken, Handler()), controlapi.Announce(h))
 }
 
 // Handler returns the profiles, without authentication, below /debug/pprof/.

@@ -86,7 +86,7 @@ func TestAuthentication(t *testing.T) {
 			g.publish("open", overTCP, oneVideo()) // without credentials
 			g.read("open", overTCP)
 			for _, s := range []string{"secret", "cam pass", "cam%20pass", "nopass77"} {
-				if g.log.count(s) != 0 {
+				if g.log.Count(s) != 0 {
 					t.Errorf("the log tells %q", s)
 				}
 			}

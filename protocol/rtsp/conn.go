@@ -2,13 +2,12 @@ package rtsp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,21 +69,66 @@ func (l *listener) prepare(c net.Conn) net.Conn {
 	if l.sv.secure {
 		return c
 	}
-	return &tcpConn{Conn: c, out: egress.NewTCPConn(c, egress.TCPOptions{
-		QueueBytes:   l.sv.cfg.WriteQueueSize * l.sv.cfg.UDPMaxPayloadSize,
-		WriteTimeout: l.sv.cfg.WriteTimeout,
-	})}
+	return &tcpConn{Conn: c, out: l.sv.newOut(c), timeout: l.sv.cfg.WriteTimeout}
 }
 
+// newOut makes what the fan-out writes to a connection with.
+func (sv *server) newOut(c net.Conn) *egress.TCPConn {
+	return egress.NewTCPConn(c, egress.TCPOptions{
+		QueueBytes:   sv.cfg.WriteQueueSize * sv.cfg.UDPMaxPayloadSize,
+		WriteTimeout: sv.cfg.WriteTimeout,
+	})
+}
+
+// mediaConn is a connection that the fan-out can write media to, past the library.
+type mediaConn interface {
+	net.Conn
+
+	// media returns what media is written to. From then on the library writes RTSP
+	// messages only.
+	media() *egress.TCPConn
+
+	// afterResponse makes f run once, when the next RTSP response has been written.
+	// Nil takes that back.
+	afterResponse(f func())
+
+	// sent counts bytes.
+	sent() uint64
+
+	// failure is why the connection was closed, if it is because of a write.
+	failure() error
+}
+
+// answers runs a function when an RTSP response has been written.
+type answers struct{ next atomic.Pointer[func()] }
+
+func (a *answers) afterResponse(f func()) {
+	if f == nil {
+		a.next.Store(nil)
+		return
+	}
+	a.next.Store(&f)
+}
+
+// wrote is called after each write.
+func (a *answers) wrote(p []byte, err error) {
+	if isResponse(p) {
+		if f := a.next.Swap(nil); f != nil && err == nil {
+			(*f)()
+		}
+	}
+}
+
+func isResponse(p []byte) bool { return bytes.HasPrefix(p, []byte("RTSP/")) }
+
 // tcpConn is a plain connection. The library writes RTSP messages to it, the
-// fan-out writes media.
+// fan-out writes media; those of tunnels come from the library.
 type tcpConn struct {
 	net.Conn
 	intake
-	out *egress.TCPConn
-
-	// afterResponse runs once, when the next RTSP response has been written.
-	afterResponse atomic.Pointer[func()]
+	answers
+	out     *egress.TCPConn
+	timeout time.Duration // of writes
 }
 
 // Read implements net.Conn.
@@ -92,108 +136,52 @@ func (c *tcpConn) Read(p []byte) (int, error) { return c.read(c.Conn, p) }
 
 // Write implements net.Conn.
 func (c *tcpConn) Write(p []byte) (int, error) {
-	n, err := c.intake.write(p, c.out.Write)
-	if bytes.HasPrefix(p, []byte("RTSP/")) {
-		if f := c.afterResponse.Swap(nil); f != nil && err == nil {
-			(*f)()
-		}
-	}
+	n, err := c.intake.write(p, func(p []byte) (int, error) { return writeWith(c.out, c.timeout, p) })
+	c.wrote(p, err)
 	return n, err
+}
+
+// writePause is how long media of the library waits for room, and then again.
+const writePause = 5 * time.Millisecond
+
+// writeWith writes what the library does. Media waits until the client takes what
+// was written before; meanwhile more of it waits, or is discarded, in the queue of
+// the library.
+func writeWith(out *egress.TCPConn, timeout time.Duration, p []byte) (int, error) {
+	for deadline := time.Now().Add(timeout); ; {
+		n, err := out.Write(p)
+		switch {
+		case !errors.Is(err, egress.ErrControlQueueFull) || isResponse(p):
+			return n, err
+		case time.Now().After(deadline):
+			return 0, egress.ErrWriteTimeout
+		}
+		time.Sleep(writePause)
+	}
 }
 
 // Close implements net.Conn.
 func (c *tcpConn) Close() error { return c.out.Close() }
+
+func (c *tcpConn) media() *egress.TCPConn { return c.out }
+func (c *tcpConn) sent() uint64           { return c.out.Written() }
+
+// failure implements mediaConn: the library only knows that somebody closed the
+// connection.
+func (c *tcpConn) failure() error { return writeFailure(c.out) }
+
+func writeFailure(out *egress.TCPConn) error {
+	if _, err := out.Write(nil); errors.Is(err, egress.ErrWriteTimeout) {
+		return err
+	}
+	return nil
+}
 
 // SetWriteDeadline implements net.Conn. Writes have a timeout of their own.
 func (c *tcpConn) SetWriteDeadline(time.Time) error { return nil }
 
 // SetDeadline implements net.Conn.
 func (c *tcpConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
-
-// tlsListener puts TLS on top of connections, and joins what the library writes
-// packet by packet.
-type tlsListener struct {
-	net.Listener
-	conf *tls.Config
-}
-
-// Accept implements net.Listener.
-func (l tlsListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &coalescer{Conn: tls.Server(c, l.conf)}, nil
-}
-
-// flushAfter bounds how long a packet waits for the end of its access unit.
-const flushAfter = 2 * time.Millisecond
-
-// maxCoalesced bounds what is joined, bytes.
-const maxCoalesced = 128 << 10
-
-// coalescer joins the interleaved frames of an access unit into one write.
-type coalescer struct {
-	net.Conn
-	intake
-
-	mu    sync.Mutex
-	buf   []byte
-	timer *time.Timer
-	err   error // of the last delayed write
-}
-
-// Read implements net.Conn.
-func (c *coalescer) Read(p []byte) (int, error) { return c.read(c.Conn, p) }
-
-// Write implements net.Conn.
-func (c *coalescer) Write(p []byte) (int, error) { return c.intake.write(p, c.join) }
-
-func (c *coalescer) join(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return 0, c.err
-	}
-	c.buf = append(c.buf, p...)
-	// $, channel, length, RTP header: media packets have an even channel, the
-	// last one of an access unit has the marker bit (RFC 3550 section 5.1)
-	isMedia := len(p) > 5 && p[0] == '$' && p[1]&1 == 0
-	if !isMedia || p[5]&0x80 != 0 || len(c.buf) > maxCoalesced {
-		return len(p), c.flushLocked()
-	}
-	if c.timer == nil {
-		c.timer = time.AfterFunc(flushAfter, func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			_ = c.flushLocked()
-		})
-	} else if len(c.buf) == len(p) {
-		c.timer.Reset(flushAfter)
-	}
-	return len(p), nil
-}
-
-func (c *coalescer) flushLocked() error {
-	if len(c.buf) == 0 {
-		return c.err
-	}
-	_, c.err = c.Conn.Write(c.buf)
-	c.buf = c.buf[:0]
-	return c.err
-}
-
-// Close implements net.Conn.
-func (c *coalescer) Close() error {
-	err := c.Conn.Close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	c.err = net.ErrClosed
-	return err
-}
 
 // connState is what the server knows about a connection.
 type connState struct {
@@ -270,11 +258,8 @@ func (cs *connState) reason(err error) string {
 	if cs.mute.Load() {
 		return "no request came in time"
 	}
-	if c, ok := cs.c.NetConn().(*tcpConn); ok {
-		// the library only knows that somebody closed the connection
-		if _, failure := c.out.Write(nil); errors.Is(failure, egress.ErrWriteTimeout) {
-			err = failure
-		}
+	if c, ok := cs.c.NetConn().(mediaConn); ok {
+		err = cmp.Or(c.failure(), err)
 	}
 	return reason(cs.sv.ctx, err)
 }
@@ -315,8 +300,8 @@ func (cs *connState) Info() router.SessionInfo {
 			d.Session = &s.id
 		}
 	}
-	if c, ok := cs.c.NetConn().(*tcpConn); ok {
-		d.OutboundBytes = c.out.Written() // with media, which the library does not see
+	if c, ok := cs.c.NetConn().(mediaConn); ok {
+		d.OutboundBytes = c.sent() // with media, which the library does not see
 	}
 	d.BytesReceived, d.BytesSent = d.InboundBytes, d.OutboundBytes
 	return router.SessionInfo{

@@ -19,6 +19,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
 	"github.com/pion/rtp"
 
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/protocol/rtsp"
 )
 
@@ -26,11 +27,11 @@ import (
 // the clients are of gortsplib; FFmpeg encodes what they publish and decodes
 // what they read.
 func TestE2EAV1(t *testing.T) {
-	needs(t, "ffmpeg")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg")
+	t.Parallel()
 	name := filepath.Join(t.TempDir(), "source.ivf")
-	run(t, "ffmpeg", ffmpeg("-f", "lavfi", "-i", "testsrc2=size=176x144:rate=25:duration=10",
-		"-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-g", "25", "-f", "ivf", name)...)
+	runFFmpeg(t, "-f", "lavfi", "-i", "testsrc2=size=176x144:rate=25:duration=10",
+		"-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-g", "25", "-f", "ivf", name)
 	source, file := decodeFile(t, name), readIVF(t, name)
 	protocols := map[string]gortsplib.Protocol{"tcp": gortsplib.ProtocolTCP, "udp": gortsplib.ProtocolUDP}
 	for _, in := range unicast {

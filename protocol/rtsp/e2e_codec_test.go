@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/protocol/rtsp"
 )
 
@@ -60,10 +61,10 @@ func codecCases() []codecCase {
 // TestE2EGStreamer.
 func TestE2ECodecs(t *testing.T) {
 	t.Parallel()
-	needs(t, "ffmpeg")
+	e2e.Needs(t, "ffmpeg")
 	for _, c := range codecCases() {
 		t.Run(c.name, func(t *testing.T) {
-			takeSlot(t)
+			t.Parallel()
 			if c.rate == 0 {
 				testVideoCodec(t, c)
 			} else {
@@ -82,7 +83,7 @@ func testVideoCodec(t *testing.T, c codecCase) {
 	for _, in := range unicast {
 		s := serve(t, &rtsp.Server{})
 		pub := s.publishFile(t, file, "video", in)
-		var readers []*program
+		var readers []*e2e.Program
 		for _, out := range unicast {
 			readers = append(readers, s.startVideo(t, "video", "-rtsp_transport", out))
 		}
@@ -95,29 +96,29 @@ func testVideoCodec(t *testing.T, c codecCase) {
 			}
 		}
 		s.checkLosses(t)
-		pub.stop()
+		pub.Stop()
 	}
 }
 
 func testAudioCodec(t *testing.T, c codecCase) {
 	t.Helper()
 	args := append(slices.Clone(c.args), "-ar", itoa(c.rate), "-ac", itoa(c.channels))
-	source := run(t, "ffmpeg", ffmpeg(slices.Concat(noiseInput, []string{"-map", "0:a"}, args, []string{"-f", "data", "-"})...)...)
+	source := []byte(runFFmpeg(t, slices.Concat(noiseInput, []string{"-map", "0:a"}, args, []string{"-f", "data", "-"})...))
 	file := ""
 	if !c.live {
 		file = encodedFile(t, noiseInput, args...)
 	}
 	for _, in := range unicast {
 		s := serve(t, &rtsp.Server{})
-		var pub *program
+		var pub *e2e.Program
 		if c.live {
-			pub = launch(t, "ffmpeg", ffmpeg(slices.Concat([]string{"-re"}, noiseInput, args,
+			pub = e2e.Launch(t, "ffmpeg", ffmpeg(slices.Concat([]string{"-re"}, noiseInput, args,
 				[]string{"-f", "rtsp", "-rtsp_transport", in, s.url("audio")})...)...)
 			s.waitReady(t, "audio")
 		} else {
 			pub = s.publishFile(t, file, "audio", in)
 		}
-		var readers []*program
+		var readers []*e2e.Program
 		for _, out := range unicast {
 			readers = append(readers, s.startAudio(t, "audio", out))
 		}
@@ -127,6 +128,6 @@ func testAudioCodec(t *testing.T, c codecCase) {
 			checkAudio(t, source, got, samples, c.rate)
 		}
 		s.checkLosses(t)
-		pub.stop()
+		pub.Stop()
 	}
 }

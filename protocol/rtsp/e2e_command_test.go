@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/org/mtx/protocol/internal/e2e"
 )
 
 // listening finds the address of the RTSP server in the log of the program.
@@ -20,8 +22,8 @@ var listening = regexp.MustCompile(`(?i)\brtsp\b.*127\.0\.0\.1:([1-9][0-9]*)`)
 // The program without arguments, without configuration file: FFmpeg publishes
 // and reads. SIGTERM ends it.
 func TestE2ECommand(t *testing.T) {
-	needs(t, "ffmpeg")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg")
+	t.Parallel()
 	name := filepath.Join(t.TempDir(), "mediamtx")
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no SIGTERM")
@@ -32,17 +34,18 @@ func TestE2ECommand(t *testing.T) {
 	}
 	file := smallH264(t)
 
-	p := launchIn(t, []string{
+	p := e2e.LaunchWith(t, []string{
 		"MTX_RTSPADDRESS=127.0.0.1:0", "MTX_RTPADDRESS=127.0.0.1:0", "MTX_RTCPADDRESS=127.0.0.1:0",
 		"MTX_RTSPTRANSPORTS=udp,tcp",
 		"MTX_RTMPADDRESS=127.0.0.1:0", "MTX_HLSADDRESS=127.0.0.1:0", "MTX_SRTADDRESS=127.0.0.1:0",
+		"MTX_WEBRTCADDRESS=127.0.0.1:0", "MTX_WEBRTCLOCALUDPADDRESS=127.0.0.1:0",
 	}, name)
-	if !p.stdout.waitFor(patience, listening.MatchString) {
-		t.Fatalf("it does not listen:\n%s", p.stdout.String())
+	if !p.Stdout.WaitFor(listening.MatchString) {
+		t.Fatalf("it does not listen:\n%s", p.Stdout.String())
 	}
-	s := &e2eServer{scheme: "rtsp", port: listening.FindStringSubmatch(p.stdout.String())[1]}
-	launch(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "rtsp", "-rtsp_transport", "udp", s.url("mystream"))...)
-	if !p.stdout.waitFor(patience, func(log string) bool { return strings.Contains(log, "stream is available") }) {
+	s := &e2eServer{scheme: "rtsp", port: listening.FindStringSubmatch(p.Stdout.String())[1]}
+	e2e.Launch(t, "ffmpeg", ffmpeg("-re", "-i", file, "-c", "copy", "-f", "rtsp", "-rtsp_transport", "udp", s.url("mystream"))...)
+	if !p.Stdout.WaitFor(func(log string) bool { return strings.Contains(log, "stream is available") }) {
 		t.Fatal("FFmpeg does not publish")
 	}
 	source := decodeFile(t, file)
@@ -50,18 +53,18 @@ func TestE2ECommand(t *testing.T) {
 		checkRead(t, out, source, videoOf(t, s.startVideo(t, "mystream", "-rtsp_transport", out)))
 	}
 
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-p.done:
-		if p.err != nil {
-			t.Errorf("after SIGTERM: %v", p.err)
+	case <-p.Done:
+		if p.Err != nil {
+			t.Errorf("after SIGTERM: %v", p.Err)
 		}
 	case <-time.After(5 * time.Second):
 		t.Error("SIGTERM has not ended it")
 	}
-	if left, err := os.ReadDir(p.cmd.Dir); err != nil || len(left) != 0 {
+	if left, err := os.ReadDir(p.Cmd.Dir); err != nil || len(left) != 0 {
 		t.Errorf("it has left files: %v %v", left, err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/org/mtx/protocol/internal/e2e"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 	// readSeconds is how much audio a reader takes.
 	readSeconds = 2
 	// fileSeconds is the length of what is published: longer than any test.
-	fileSeconds = "60"
+	fileSeconds = "40"
 )
 
 var (
@@ -33,21 +35,28 @@ func ffmpeg(args ...string) []string {
 	return append([]string{"-hide_banner", "-loglevel", "warning", "-nostdin", "-y"}, args...)
 }
 
+// runFFmpeg runs FFmpeg to its end and returns what it printed.
+func runFFmpeg(t *testing.T, args ...string) string {
+	t.Helper()
+	out, _ := e2e.Run(t, "ffmpeg", ffmpeg(args...)...)
+	return out
+}
+
 // encodedFile makes a file in which every picture and every audio packet differs
 // from all others, so that each can be recognized wherever it appears.
 func encodedFile(t *testing.T, input []string, codec ...string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "source.nut")
-	run(t, "ffmpeg", ffmpeg(slices.Concat(input, codec, []string{"-threads", "1", "-f", "nut", name})...)...)
+	runFFmpeg(t, slices.Concat(input, codec, []string{"-threads", "1", "-f", "nut", name})...)
 	return name
 }
 
 // publishFile publishes a file in real time.
-func (s *e2eServer) publishFile(t *testing.T, file, path, transport string, more ...string) *program {
+func (s *e2eServer) publishFile(t *testing.T, file, path, transport string, more ...string) *e2e.Program {
 	t.Helper()
 	args := ffmpeg("-re", "-i", file, "-c", "copy", "-strict", "experimental")
 	args = append(args, more...)
-	p := launch(t, "ffmpeg", append(args, "-f", "rtsp", "-rtsp_transport", transport, s.url(path))...)
+	p := e2e.Launch(t, "ffmpeg", append(args, "-f", "rtsp", "-rtsp_transport", transport, s.url(path))...)
 	s.waitReady(t, path)
 	return p
 }
@@ -63,8 +72,7 @@ type picture struct {
 // decodeFile decodes the video of a file.
 func decodeFile(t *testing.T, file string) pictures {
 	t.Helper()
-	return parseMD5(t, string(run(t, "ffmpeg",
-		ffmpeg("-i", file, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-")...)), 0)
+	return parseMD5(t, runFFmpeg(t, "-i", file, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"), 0)
 }
 
 // parseMD5 reads a stream of the output of the framemd5 muxer.
@@ -119,25 +127,25 @@ func checkPictures(t *testing.T, source, got pictures) int {
 }
 
 // startVideo starts FFmpeg reading some pictures; videoOf waits for them.
-func (s *e2eServer) startVideo(t *testing.T, path string, input ...string) *program {
+func (s *e2eServer) startVideo(t *testing.T, path string, input ...string) *e2e.Program {
 	t.Helper()
 	args := append(slices.Clone(input), "-i", s.url(path), "-map", "0:v:0", "-fps_mode", "passthrough",
 		"-frames:v", itoa(readPictures), "-f", "framemd5", "-")
-	return launch(t, "ffmpeg", ffmpeg(args...)...)
+	return e2e.Launch(t, "ffmpeg", ffmpeg(args...)...)
 }
 
-func videoOf(t *testing.T, p *program) pictures {
+func videoOf(t *testing.T, p *e2e.Program) pictures {
 	t.Helper()
-	p.wait(t)
+	p.Wait(t)
 	checkLog(t, p)
-	return parseMD5(t, p.stdout.String(), 0)
+	return parseMD5(t, p.Stdout.String(), 0)
 }
 
 // checkLog looks for what FFmpeg says when it misses packets.
-func checkLog(t *testing.T, p *program) {
+func checkLog(t *testing.T, p *e2e.Program) {
 	t.Helper()
 	for _, s := range []string{"RTP: missed", "max delay reached"} {
-		if strings.Contains(p.stderr.String(), s) {
+		if strings.Contains(p.Stderr.String(), s) {
 			t.Errorf("FFmpeg says %q", s)
 		}
 	}
@@ -145,26 +153,26 @@ func checkLog(t *testing.T, p *program) {
 
 // startAudio starts FFmpeg reading some audio, into a file as it is encoded, and
 // decoded to its standard output.
-func (s *e2eServer) startAudio(t *testing.T, path, transport string) *program {
+func (s *e2eServer) startAudio(t *testing.T, path, transport string) *e2e.Program {
 	t.Helper()
 	seconds := itoa(readSeconds)
-	return launch(t, "ffmpeg", ffmpeg("-rtsp_transport", transport, "-i", s.url(path),
+	return e2e.Launch(t, "ffmpeg", ffmpeg("-rtsp_transport", transport, "-i", s.url(path),
 		"-map", "0:a:0", "-t", seconds, "-c", "copy", "-f", "data", "audio",
 		"-map", "0:a:0", "-t", seconds, "-f", "s16le", "-")...)
 }
 
 // audioOf waits for the encoded bytes, and the number of samples that decoding
 // them gives.
-func audioOf(t *testing.T, p *program, channels int) (encoded []byte, samples int) {
+func audioOf(t *testing.T, p *e2e.Program, channels int) (encoded []byte, samples int) {
 	t.Helper()
-	p.wait(t)
+	p.Wait(t)
 	checkLog(t, p)
-	encoded, err := os.ReadFile(filepath.Join(p.cmd.Dir, "audio"))
+	encoded, err := os.ReadFile(filepath.Join(p.Cmd.Dir, "audio"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const sampleSize = 2
-	return encoded, len(p.stdout.String()) / sampleSize / channels
+	return encoded, len(p.Stdout.String()) / sampleSize / channels
 }
 
 // checkAudio fails unless got is an uninterrupted piece of source, and long enough.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/protocol/rtsp"
 )
 
@@ -15,23 +16,23 @@ const (
 )
 
 // gst starts a pipeline. Its sinks of type fakesink print a line per buffer.
-func gst(t *testing.T, pipeline string) *program {
+func gst(t *testing.T, pipeline string) *e2e.Program {
 	t.Helper()
-	return launch(t, "gst-launch-1.0", append([]string{"-v"}, strings.Fields(pipeline)...)...)
+	return e2e.Launch(t, "gst-launch-1.0", append([]string{"-v"}, strings.Fields(pipeline)...)...)
 }
 
 // gstRead starts GStreamer reading and decoding the first track.
-func (s *e2eServer) gstRead(t *testing.T, path, options string) *program {
+func (s *e2eServer) gstRead(t *testing.T, path, options string) *e2e.Program {
 	t.Helper()
 	return gst(t, "rtspsrc latency=50 location="+s.url(path)+" "+options+" ! decodebin ! fakesink sync=false silent=false")
 }
 
 // waitBuffers waits until a fakesink has received so many buffers.
-func waitBuffers(t *testing.T, p *program, sink string, buffers int) {
+func waitBuffers(t *testing.T, p *e2e.Program, sink string, buffers int) {
 	t.Helper()
 	line := "GstFakeSink:" + sink + ": last-message = chain"
-	if !p.stdout.waitFor(patience, func(out string) bool { return strings.Count(out, line) >= buffers }) {
-		t.Errorf("%d buffers were decoded, want %d", strings.Count(p.stdout.String(), line), buffers)
+	if !p.Stdout.WaitFor(func(out string) bool { return strings.Count(out, line) >= buffers }) {
+		t.Errorf("%d buffers were decoded, want %d", strings.Count(p.Stdout.String(), line), buffers)
 	}
 }
 
@@ -45,7 +46,7 @@ const gstBuffers = 40
 // video it finds no payloader, and Speex gets no media section.
 func TestE2EGStreamer(t *testing.T) {
 	t.Parallel()
-	needs(t, "gst-launch-1.0", "gst:rtspsrc", "gst:rtspclientsink", "gst:decodebin")
+	e2e.Needs(t, "gst-launch-1.0", "gst:rtspsrc", "gst:rtspclientsink", "gst:decodebin")
 	for _, c := range []struct {
 		name     string
 		elements string // that must exist
@@ -69,15 +70,15 @@ func TestE2EGStreamer(t *testing.T) {
 		{"Vorbis", "vorbisenc vorbisdec", gstAudio + " ! audio/x-raw,rate=44100,channels=2 ! vorbisenc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			takeSlot(t)
+			t.Parallel()
 			for e := range strings.FieldsSeq(c.elements) {
-				needs(t, "gst:"+e)
+				e2e.Needs(t, "gst:"+e)
 			}
 			for _, in := range unicast {
 				s := serve(t, &rtsp.Server{})
 				pub := gst(t, c.pipeline+" ! rtspclientsink latency=0 protocols="+in+" location="+s.url("stream"))
 				s.waitReady(t, "stream")
-				var readers []*program
+				var readers []*e2e.Program
 				for _, out := range unicast {
 					readers = append(readers, s.gstRead(t, "stream", "protocols="+out))
 				}
@@ -86,7 +87,7 @@ func TestE2EGStreamer(t *testing.T) {
 					t.Logf("%s to %s: %d buffers", in, out, gstBuffers)
 				}
 				s.checkLosses(t)
-				pub.stop()
+				pub.Stop()
 			}
 		})
 	}
@@ -94,7 +95,7 @@ func TestE2EGStreamer(t *testing.T) {
 
 func TestE2EGStreamerReadsFFmpeg(t *testing.T) {
 	t.Parallel()
-	needs(t, "ffmpeg", "gst-launch-1.0", "gst:rtspsrc", "gst:decodebin")
+	e2e.Needs(t, "ffmpeg", "gst-launch-1.0", "gst:rtspsrc", "gst:decodebin")
 	for _, c := range codecCases() {
 		decoder := map[string]string{
 			"H264 with B frames": "avdec_h264",
@@ -106,8 +107,8 @@ func TestE2EGStreamerReadsFFmpeg(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
-			takeSlot(t)
-			needs(t, "gst:"+decoder)
+			t.Parallel()
+			e2e.Needs(t, "gst:"+decoder)
 			input := picturesInput
 			if c.rate != 0 {
 				input = noiseInput
@@ -115,7 +116,7 @@ func TestE2EGStreamerReadsFFmpeg(t *testing.T) {
 			}
 			s := serve(t, &rtsp.Server{})
 			s.publishFile(t, encodedFile(t, input, c.args...), "stream", "tcp")
-			var readers []*program
+			var readers []*e2e.Program
 			for _, out := range unicast {
 				readers = append(readers, s.gstRead(t, "stream", "protocols="+out))
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/protocol/rtsp"
 )
 
@@ -26,17 +27,17 @@ var joinCases = []struct{ name, encode, says string }{
 // nothing damaged.
 func TestE2EJoin(t *testing.T) {
 	t.Parallel()
-	needs(t, "ffmpeg")
+	e2e.Needs(t, "ffmpeg")
 	const gop = 3 * pictureRate
 	for _, c := range joinCases {
 		t.Run(c.name, func(t *testing.T) {
-			takeSlot(t)
+			t.Parallel()
 			file := encodedFile(t, picturesInput, slices.Concat(strings.Fields(c.encode), []string{"-g", itoa(gop), "-pix_fmt", "yuv420p"})...)
 			source := decodeFile(t, file)
 			s := serve(t, &rtsp.Server{})
 			s.publishFile(t, file, "cam", "tcp")
 			videoOf(t, s.startVideo(t, "cam", "-rtsp_transport", "tcp")) // the others come late
-			var readers []*program
+			var readers []*e2e.Program
 			for _, out := range unicast {
 				readers = append(readers, s.startVideo(t, "cam", "-rtsp_transport", out))
 			}
@@ -55,9 +56,9 @@ func TestE2EJoin(t *testing.T) {
 }
 
 // checkDecoder fails if a decoder complains, but for what is expected.
-func checkDecoder(t *testing.T, who string, p *program, expected string) {
+func checkDecoder(t *testing.T, who string, p *e2e.Program, expected string) {
 	t.Helper()
-	for line := range strings.Lines(p.stderr.String()) {
+	for line := range strings.Lines(p.Stderr.String()) {
 		decoder := false
 		for _, name := range []string{"[h264 ", "[hevc ", "[vp8 ", "[vp9 ", "[libvpx"} {
 			decoder = decoder || strings.HasPrefix(line, name)
@@ -72,20 +73,20 @@ func checkDecoder(t *testing.T, who string, p *program, expected string) {
 // What FFmpeg reads, with reordered pictures, it can write to any container.
 func TestE2EJoinCopy(t *testing.T) {
 	t.Parallel()
-	needs(t, "ffmpeg")
+	e2e.Needs(t, "ffmpeg")
 	for _, c := range joinCases[1:3] {
 		t.Run(c.name, func(t *testing.T) {
-			takeSlot(t)
+			t.Parallel()
 			file := encodedFile(t, picturesInput, slices.Concat(strings.Fields(c.encode), []string{"-g", "25", "-pix_fmt", "yuv420p"})...)
 			s := serve(t, &rtsp.Server{})
 			s.publishFile(t, file, "cam", "tcp")
-			var programs []*program
+			var programs []*e2e.Program
 			for _, ext := range []string{"ts", "mkv", "mp4"} {
-				programs = append(programs, launch(t, "ffmpeg", ffmpeg("-rtsp_transport", "tcp", "-i", s.url("cam"), "-t", "2", "-c", "copy",
+				programs = append(programs, e2e.Launch(t, "ffmpeg", ffmpeg("-rtsp_transport", "tcp", "-i", s.url("cam"), "-t", "2", "-c", "copy",
 					filepath.Join(t.TempDir(), "copy."+ext))...))
 			}
 			for _, p := range programs {
-				p.wait(t)
+				p.Wait(t)
 			}
 		})
 	}

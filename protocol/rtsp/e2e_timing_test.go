@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/protocol/rtsp"
 )
 
@@ -16,21 +17,22 @@ import (
 // and of each audio packet it is known when it was published, and the time that
 // the reader gives it must be later by the same amount for both.
 func TestE2EAlignment(t *testing.T) {
-	needs(t, "ffmpeg")
+	t.Parallel()
+	e2e.Needs(t, "ffmpeg")
 	file := encodedFile(t, slices.Concat(picturesInput, noiseInput),
 		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ar", "48000")
-	published := timeline(t, string(run(t, "ffmpeg", ffmpeg(append([]string{"-i", file}, timelineOutput()...)...)...)))
+	published := timeline(t, runFFmpeg(t, append([]string{"-i", file}, timelineOutput()...)...))
 	for _, in := range unicast {
 		for _, out := range unicast {
 			t.Run(in+" to "+out, func(t *testing.T) {
-				takeSlot(t)
+				t.Parallel()
 				s := serve(t, &rtsp.Server{})
 				s.publishFile(t, file, "both", in)
-				r := launch(t, "ffmpeg", ffmpeg(append([]string{"-rtsp_transport", out, "-i", s.url("both"), "-t", "3"},
+				r := e2e.Launch(t, "ffmpeg", ffmpeg(append([]string{"-rtsp_transport", out, "-i", s.url("both"), "-t", "3"},
 					timelineOutput()...)...)...)
-				r.wait(t)
+				r.Wait(t)
 				checkLog(t, r)
-				read := timeline(t, r.stdout.String())
+				read := timeline(t, r.Stdout.String())
 				video, audio := offset(t, published[0], read[0]), offset(t, published[1], read[1])
 				t.Logf("video is %.3f s later, audio %.3f s; the first times are %.3f and %.3f",
 					video, audio, read[0][0].seconds, read[1][0].seconds)
@@ -66,7 +68,7 @@ func timeline(t *testing.T, out string) [2][]moment {
 		n, err1 := strconv.ParseFloat(num, 64)
 		d, err2 := strconv.ParseFloat(den, 64)
 		if !ok || !ok2 || err1 != nil || err2 != nil {
-			t.Fatalf("stream %d has no time base in\n%s", i, tail(out))
+			t.Fatalf("stream %d has no time base in\n%s", i, e2e.Tail(out))
 		}
 		for _, p := range parseMD5(t, out, i) {
 			all[i] = append(all[i], moment{p.hash, float64(p.pts) * n / d})
@@ -114,18 +116,18 @@ func offset(t *testing.T, published, read []moment) float64 {
 // Decoding times of a stream with B frames grow, and no presentation time is
 // missing.
 func TestE2EBFrames(t *testing.T) {
-	needs(t, "ffmpeg")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg")
+	t.Parallel()
 	file := encodedFile(t, picturesInput, "-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-b_strategy", "0",
 		"-g", "25", "-pix_fmt", "yuv420p")
 	s := serve(t, &rtsp.Server{})
 	s.publishFile(t, file, "video", "tcp")
-	r := launch(t, "ffmpeg", ffmpeg("-rtsp_transport", "tcp", "-i", s.url("video"), "-map", "0:v", "-c", "copy",
+	r := e2e.Launch(t, "ffmpeg", ffmpeg("-rtsp_transport", "tcp", "-i", s.url("video"), "-map", "0:v", "-c", "copy",
 		"-t", "3", "-f", "framemd5", "-")...)
-	r.wait(t)
+	r.Wait(t)
 	checkLog(t, r)
 	var dts, pts []int64
-	for line := range strings.Lines(r.stdout.String()) {
+	for line := range strings.Lines(r.Stdout.String()) {
 		f := strings.Split(line, ",")
 		if strings.HasPrefix(line, "#") || len(f) < 6 {
 			continue
@@ -171,8 +173,8 @@ func TestE2EBFrames(t *testing.T) {
 // A reader that joins in the middle of a long group of pictures starts with the
 // next key frame, and misses nothing from there.
 func TestE2ELateJoiner(t *testing.T) {
-	needs(t, "ffmpeg")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg")
+	t.Parallel()
 	const gop = 4 * pictureRate
 	file := encodedFile(t, picturesInput, "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", itoa(gop),
 		"-sc_threshold", "0", "-pix_fmt", "yuv420p")

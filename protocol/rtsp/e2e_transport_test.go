@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/org/mtx/auth"
+	"github.com/org/mtx/protocol/internal/e2e"
 	"github.com/org/mtx/protocol/rtsp"
 	"github.com/org/mtx/router"
 )
@@ -59,8 +60,8 @@ func selfSigned(t *testing.T) *tls.Config {
 // RTSPS: FFmpeg has the media inside the TLS connection, GStreamer encrypts it
 // by SRTP, also over UDP.
 func TestE2ESecure(t *testing.T) {
-	needs(t, "ffmpeg")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg")
+	t.Parallel()
 	file := smallH264(t)
 	s := serve(t, &rtsp.Server{TLS: selfSigned(t)})
 	s.publishFile(t, file, "secure", "tcp")
@@ -69,8 +70,8 @@ func TestE2ESecure(t *testing.T) {
 }
 
 func TestE2ESecureGStreamer(t *testing.T) {
-	needs(t, "ffmpeg", "gst-launch-1.0", "gst:rtspsrc", "gst:srtpdec", "gst:avdec_h264")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg", "gst-launch-1.0", "gst:rtspsrc", "gst:srtpdec", "gst:avdec_h264")
+	t.Parallel()
 	file := smallH264(t)
 	s := serve(t, &rtsp.Server{TLS: selfSigned(t)})
 	s.publishFile(t, file, "secure", "tcp")
@@ -87,14 +88,14 @@ func TestE2ESecureGStreamer(t *testing.T) {
 		if profile != "SAVP" {
 			t.Errorf("%s: profile %q, want SAVP", out, profile)
 		}
-		r.stop()
+		r.Stop()
 	}
 }
 
 // RTSP inside HTTP.
 func TestE2ETunnel(t *testing.T) {
-	needs(t, "ffmpeg")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg")
+	t.Parallel()
 	file := smallH264(t)
 	s := serve(t, &rtsp.Server{})
 	s.publishFile(t, file, "tunnel", "tcp")
@@ -133,8 +134,8 @@ func (s *e2eServer) waitTunnel(t *testing.T) string {
 }
 
 func TestE2ETunnelGStreamer(t *testing.T) {
-	needs(t, "ffmpeg", "gst-launch-1.0", "gst:rtspsrc", "gst:avdec_h264")
-	takeSlot(t)
+	e2e.Needs(t, "ffmpeg", "gst-launch-1.0", "gst:rtspsrc", "gst:avdec_h264")
+	t.Parallel()
 	s := serve(t, &rtsp.Server{})
 	s.publishFile(t, smallH264(t), "tunnel", "tcp")
 	tunnel := *s
@@ -187,9 +188,9 @@ func freePair(t *testing.T) int {
 }
 
 func TestE2EMulticast(t *testing.T) {
-	needs(t, "ffmpeg")
+	e2e.Needs(t, "ffmpeg")
 	needsMulticast(t)
-	takeSlot(t)
+	t.Parallel()
 	file := smallH264(t)
 	port := freePair(t)
 	s := serve(t, &rtsp.Server{
@@ -197,7 +198,7 @@ func TestE2EMulticast(t *testing.T) {
 		MulticastRTPPort: port, MulticastRTCPPort: port + 1,
 	})
 	s.publishFile(t, file, "multi", "tcp")
-	readers := []*program{
+	readers := []*e2e.Program{
 		s.startVideo(t, "multi", "-rtsp_transport", "udp_multicast"),
 		s.startVideo(t, "multi", "-rtsp_transport", "udp_multicast"),
 	}
@@ -210,24 +211,25 @@ func TestE2EMulticast(t *testing.T) {
 
 // Two video and two audio tracks in one stream arrive as four.
 func TestE2EFourTracks(t *testing.T) {
-	needs(t, "ffmpeg")
+	t.Parallel()
+	e2e.Needs(t, "ffmpeg")
 	for _, out := range unicast {
 		t.Run(out, func(t *testing.T) {
-			takeSlot(t)
+			t.Parallel()
 			s := serve(t, &rtsp.Server{})
-			launch(t, "ffmpeg", ffmpeg("-re",
+			e2e.Launch(t, "ffmpeg", ffmpeg("-re",
 				"-f", "lavfi", "-i", "testsrc2=size=176x144:rate=25", "-f", "lavfi", "-i", "testsrc=size=128x96:rate=25",
 				"-f", "lavfi", "-i", "sine=frequency=440", "-f", "lavfi", "-i", "sine=frequency=880",
 				"-map", "0:v", "-map", "1:v", "-map", "2:a", "-map", "3:a", "-pix_fmt", "yuv420p", "-g", "5", "-bf", "0",
 				"-c:v", "libx264", "-preset", "ultrafast", "-c:a:0", "aac", "-c:a:1", "libopus", "-ar:a:1", "48000",
 				"-f", "rtsp", "-rtsp_transport", "tcp", s.url("four"))...)
 			s.waitReady(t, "four")
-			r := launch(t, "ffmpeg", ffmpeg("-rtsp_transport", out, "-i", s.url("four"), "-map", "0",
+			r := e2e.Launch(t, "ffmpeg", ffmpeg("-rtsp_transport", out, "-i", s.url("four"), "-map", "0",
 				"-t", "2", "-f", "framemd5", "-")...)
-			r.wait(t)
+			r.Wait(t)
 			checkLog(t, r)
 			for i, least := range []int{40, 40, 70, 80} { // pictures, and frames of 1024 and of 960 samples
-				got := len(parseMD5(t, r.stdout.String(), i))
+				got := len(parseMD5(t, r.Stdout.String(), i))
 				t.Logf("track %d: %d frames", i+1, got)
 				if got < least {
 					t.Errorf("track %d: %d frames, want at least %d", i+1, got, least)
@@ -240,10 +242,11 @@ func TestE2EFourTracks(t *testing.T) {
 
 // FFmpeg publishes and reads with a password, and is refused without.
 func TestE2ECredentials(t *testing.T) {
-	needs(t, "ffmpeg")
+	t.Parallel()
+	e2e.Needs(t, "ffmpeg")
 	for _, method := range []rtsp.AuthMethod{rtsp.Basic, rtsp.Digest} {
 		t.Run(string(method), func(t *testing.T) {
-			takeSlot(t)
+			t.Parallel()
 			users := &auth.Internal{Users: []auth.User{{
 				Name: "me", Pass: "s3cret",
 				Permissions: []auth.Permission{{Action: router.ActionPublish}, {Action: router.ActionRead}},
@@ -262,12 +265,12 @@ func TestE2ECredentials(t *testing.T) {
 			for _, credentials := range []string{"", "me:wrong@", "you:s3cret@"} {
 				r := with(credentials).startVideo(t, "private", "-rtsp_transport", "tcp")
 				select {
-				case <-r.done:
+				case <-r.Done:
 				case <-time.After(patience):
 					t.Fatalf("%q: FFmpeg has not ended", credentials)
 				}
-				if r.err == nil || !strings.Contains(r.stderr.String(), "401") {
-					t.Errorf("%q: %v\n%s", credentials, r.err, r.stderr.String())
+				if r.Err == nil || !strings.Contains(r.Stderr.String(), "401") {
+					t.Errorf("%q: %v\n%s", credentials, r.Err, r.Stderr.String())
 				}
 			}
 		})

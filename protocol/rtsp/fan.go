@@ -24,13 +24,13 @@ import (
 //
 // Locks: setups, then manage, then Stream.mu, then mu.
 type fan struct {
-	sv      *server
-	stream  *router.Stream
-	desc    *description.Session
-	tracks  []*fanTrack // by track of the stream; nil if RTP cannot carry it
-	byMedia map[*description.Media][]*fanTrack
-	group   *egress.Group
-	full    atomic.Int32 // readers that the library writes to
+	sv        *server
+	stream    *router.Stream
+	desc      *description.Session
+	tracks    []*fanTrack // by track of the stream; nil if RTP cannot carry it
+	byMedia   map[*description.Media][]*fanTrack
+	group     *egress.Group
+	multicast atomic.Int32 // readers of this kind
 
 	setups   sync.RWMutex // held while SETUP is being answered, see lockSetup
 	manage   sync.Mutex   // attaching and detaching
@@ -44,6 +44,7 @@ type fan struct {
 	mu      sync.Mutex // guards packetizers, positions and what follows
 	scratch rtpbridge.Packets
 	joiners []*joiner
+	libs    libReaders
 	opening opening
 }
 
@@ -53,7 +54,7 @@ type fanTrack struct {
 	ref     rtpbridge.Ref
 	ssrc    uint32
 	video   bool
-	readers atomic.Int32 // of our own
+	readers atomic.Int32
 
 	// guarded by fan.mu
 	codec  media.Codec
@@ -283,8 +284,8 @@ func (f *fan) leaveLocked() {
 	}
 }
 
-// addFull counts the sessions that the library writes to.
-func (f *fan) addFull(n int32) { f.full.Add(n) }
+// addMulticast counts sessions.
+func (f *fan) addMulticast(n int32) { f.multicast.Add(n) }
 
 // close ends all sessions.
 func (f *fan) close() {
@@ -322,6 +323,9 @@ func (f *fan) onUnit(track int, u *media.Unit) {
 		t.codec = c
 		t.pk.SetCodec(c)
 	}
+	if f.libs.live < len(f.libs.list) {
+		f.catchUp()
+	}
 	f.scratch.Reset()
 	if err := t.pk.Append(&f.scratch, u); err != nil {
 		f.stream.AddInboundErrors(1)
@@ -337,15 +341,13 @@ func (f *fan) onUnit(track int, u *media.Unit) {
 		if f.due(t) {
 			f.reportAll(t) // before the packets that it is about
 		}
+		f.libs.sent(t.index, n)
 		f.group.Send(f.encode(t, u.RandomAccess))
 	}
 	if keep {
 		f.opening.add(f, t, u.RandomAccess)
 	}
-	if full := f.full.Load(); full > 0 {
-		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(full))
-		f.writeFull(t, u.NTP)
-	}
+	f.writeLive(t, u)
 }
 
 // begin lets readers in, and tells whether the unit in scratch is kept for others.
@@ -400,8 +402,9 @@ func (f *fan) encodeFor(m *egress.Message, channel int, data []byte, sizes []int
 	m.SetInterleaved(uint8(channel), b)
 }
 
-// writeFull gives packets to the library, which copies them.
-func (f *fan) writeFull(t *fanTrack, ntp time.Time) {
+// writeAll gives packets to the library, which copies them, for all readers that it
+// writes to.
+func (f *fan) writeAll(t *fanTrack, ntp time.Time) {
 	s := f.streams[1]
 	if s == nil {
 		return

@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	mrand "math/rand/v2"
 	"net"
@@ -160,33 +159,15 @@ func (f *forwardTarget) video() []*rtp.Packet {
 	return nil
 }
 
-// forwardLog collects what is logged.
-type forwardLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *forwardLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *forwardLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // forwardFrom runs a router with a sink, and publishes samples until the end of
 // the test, or until the publication ends.
-func forwardFrom(t *testing.T, sink router.Sink) (*router.Router, *router.Publisher, *forwardLog) {
+func forwardFrom(t *testing.T, sink router.Sink) (*router.Router, *router.Publisher, *routertest.Log) {
 	t.Helper()
-	l := &forwardLog{}
+	l := &routertest.Log{}
 	r := routertest.New(t, router.Config{
 		Paths:            []router.PathConfig{{Name: "~^(cam)$", Sinks: []router.Sink{sink}}},
 		SourceRetryPause: 20 * time.Millisecond,
-	}, router.WithLogger(slog.New(slog.NewTextHandler(l, nil))))
+	}, router.WithLogger(l.Logger()))
 	pub, err := r.Publish(t.Context(), "cam", routertest.SampleTracks())
 	if err != nil {
 		t.Fatal(err)

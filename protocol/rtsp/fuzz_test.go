@@ -48,7 +48,7 @@ func FuzzRequest(f *testing.F) {
 			_ = nc.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // half a tunnel is kept longer
 			_, _ = io.Copy(io.Discard, nc)
 		}
-		if text := g.log.take(); strings.Contains(text, "panic") {
+		if text := g.log.Take(); strings.Contains(text, "panic") {
 			t.Fatal(text)
 		}
 	})

@@ -51,11 +51,12 @@ func (g *rig) arrived(path string, bytes uint64) {
 func TestGOPCache(t *testing.T) {
 	t.Parallel()
 	const pictures = 40
-	for name, m := range map[string]mode{"tcp": overTCP, "udp": overUDP} {
+	for name, ca := range everyUnicast {
+		m := ca.mode
 		for _, others := range []bool{false, true} {
 			t.Run(map[bool]string{false: name + "/first reader", true: name + "/another reader"}[others], func(t *testing.T) {
 				t.Parallel()
-				g := newRig(t, fastPath(), plainServer())
+				g := newRig(t, fastPath(), serverFor(t, ca.secure))
 				p := g.publish("s", overTCP, newSession(video(h264Format(96)), audio(&format.Opus{PayloadTyp: 97, ChannelCount: 2})))
 				var other *reader
 				if others {
@@ -156,8 +157,18 @@ func TestReadersAskForKeyFrames(t *testing.T) {
 // Many readers that come at once, while the stream goes on, get all of it.
 func TestGOPCacheCrowd(t *testing.T) {
 	t.Parallel()
+	for _, name := range []string{"tcp", "HTTP", "TLS", "SRTP over TCP", "SRTP in WebSocket"} { // with UDP, clients that share a processor lose packets
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			crowd(t, everyUnicast[name].mode, everyUnicast[name].secure)
+		})
+	}
+}
+
+func crowd(t *testing.T, m mode, secure bool) {
+	t.Helper()
 	const readers, first = 24, 40
-	g := newRig(t, fastPath(), plainServer())
+	g := newRig(t, fastPath(), serverFor(t, secure))
 	p := g.publish("s", overTCP, oneVideo())
 	p.write(0, gop(1, first)...)
 	g.arrived("s", first*5*1200)
@@ -178,12 +189,12 @@ func TestGOPCacheCrowd(t *testing.T) {
 	var came sync.WaitGroup
 	for range readers {
 		came.Go(func() {
-			rd, err := g.tryRead("s", overTCP) // with UDP, clients that share a processor lose packets
+			rd, err := g.tryRead("s", m)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			rd.await("packets after the backlog", func() bool { return len(rd.packets[[2]int{0, 96}]) > 5*first+20 })
+			rd.await("packets after the backlog", func() bool { return len(rd.packets[[2]int{0, 96}]) > 5*first+100 })
 			rd.Close()
 			pkts := rd.packets[[2]int{0, 96}]
 			if pkts[0].SequenceNumber != 1 {
@@ -199,4 +210,38 @@ func TestGOPCacheCrowd(t *testing.T) {
 	came.Wait()
 	close(quit)
 	<-fed
+}
+
+// Without a cache, readers begin with the key frame, of which nothing is lost, although
+// others come and go meanwhile.
+func TestLibraryReadersComeAndGo(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"HTTP", "SRTP over TCP"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, secure := everyUnicast[name].mode, everyUnicast[name].secure
+			g := newRig(t, anyPath(), serverFor(t, secure))
+			p := g.publish("s", overTCP, oneVideo())
+			first := g.read("s", m)
+			p.write(0, gop(1, 3)...)
+			first.got(0, 96, 15)
+			second := g.read("s", m) // which waits while the first one goes on
+			p.write(0, gop(11, 3)[5:]...)
+			first.got(0, 96, 25)
+			p.write(0, gop(26, 3)...)
+			if n := second.got(0, 96, 15)[0].SequenceNumber; n != 26 {
+				t.Errorf("the first packet of the second reader has number %d", n)
+			}
+			for n := range 15 { // to both at once; their queues are short
+				p.write(0, gop(uint16(41+10*n), 2)...)
+				first.got(0, 96, 50+10*n)
+			}
+			continuous(t, "first", first.got(0, 96, 190))
+			continuous(t, "second", second.got(0, 96, 165))
+			second.Close()
+			routertest.Eventually(t, "the second reader is gone", func() bool { return len(g.sessions("read")) == 1 })
+			p.write(0, gop(191, 3)...)
+			continuous(t, "first", first.got(0, 96, 205))
+		})
+	}
 }

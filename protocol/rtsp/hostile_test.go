@@ -104,13 +104,13 @@ func TestGarbage(t *testing.T) {
 	})
 	h.check(t)
 	g.noPanic()
-	if g.log.count("pass1234") != 0 {
+	if g.log.Count("pass1234") != 0 {
 		t.Error("the log tells a password")
 	}
 	routertest.Eventually(t, "one line for each connection", func() bool {
-		return g.log.count("connection opened") == g.log.count("connection closed")+3
+		return g.log.Count("connection opened") == g.log.Count("connection closed")+3
 	})
-	if n, m := strings.Count(g.log.String(), "\n"), g.log.count("connection opened"); n > 3*m {
+	if n, m := strings.Count(g.log.String(), "\n"), g.log.Count("connection opened"); n > 3*m {
 		t.Errorf("%d lines for %d connections", n, m)
 	}
 }
@@ -166,7 +166,7 @@ func TestHugeWebSocketMessage(t *testing.T) {
 		frame(0x00, make([]byte, 100000)) // parts of one message
 	}
 	c.closed()
-	routertest.Eventually(t, "the reason is logged", func() bool { return g.log.count(errWSMessage.Error()) == 1 })
+	routertest.Eventually(t, "the reason is logged", func() bool { return g.log.Count(errWSMessage.Error()) == 1 })
 }
 
 func TestWSGuard(t *testing.T) {
@@ -221,7 +221,7 @@ func TestSilentConnections(t *testing.T) {
 		c.closed()
 	}
 	routertest.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before+5 })
-	routertest.Eventually(t, "the reason is logged", func() bool { return g.log.count("no request came in time") == n })
+	routertest.Eventually(t, "the reason is logged", func() bool { return g.log.Count("no request came in time") == n })
 	h.check(t)
 }
 
@@ -296,7 +296,7 @@ func TestBadPackets(t *testing.T) {
 	if d[i].InboundRTPPacketsInError == 0 || d[i].InboundRTCPPacketsInError == 0 {
 		t.Errorf("%+v", d[i])
 	}
-	if n := g.log.count("invalid packets"); n != 1 {
+	if n := g.log.Count("invalid packets"); n != 1 {
 		t.Errorf("%d lines about invalid packets", n)
 	}
 	_ = p.Close()

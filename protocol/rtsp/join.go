@@ -29,6 +29,9 @@ func (f *fan) play(r egress.Reader, tracks []int, agent string, asked time.Time)
 	f.stream.RequestKeyFrame()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if l, ok := r.(*libReader); ok {
+		f.libs.add(l)
+	}
 	lead := f.lead(tracks)
 	if lead == nil {
 		f.addReader(r, tracks, f.reportsLocked(r, tracks))
@@ -60,7 +63,15 @@ func (f *fan) addReader(r egress.Reader, tracks []int, backlog []*egress.Message
 	for _, i := range tracks {
 		f.tracks[i].readers.Add(1)
 	}
-	if _, datagrams := r.(*egress.UDPReader); datagrams {
+	if l, ok := r.(*libReader); ok {
+		l.joined = true
+		for _, m := range backlog {
+			if !m.Control {
+				l.due += uint64(m.Packets().Packets)
+			}
+		}
+	}
+	if paced(r) {
 		f.group.AddPaced(r, 0, backlog...)
 	} else {
 		f.group.Add(r, backlog...)
@@ -70,9 +81,19 @@ func (f *fan) addReader(r egress.Reader, tracks []int, backlog []*egress.Message
 	}
 }
 
+// paced tells whether a reader loses what comes too fast: with UDP, and in the queue
+// of the library.
+func paced(r egress.Reader) bool {
+	_, tcp := r.(*egress.TCPReader)
+	return !tcp
+}
+
 // stop removes a reader. When it returns, nothing is sent to it anymore.
 func (f *fan) stop(r egress.Reader, tracks []int) {
 	f.mu.Lock()
+	if l, ok := r.(*libReader); ok {
+		f.libs.remove(l)
+	}
 	n := len(f.joiners)
 	f.joiners = slices.DeleteFunc(f.joiners, func(j *joiner) bool { return j.reader == r })
 	waited := len(f.joiners) < n

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
@@ -19,12 +20,36 @@ func delta(seq uint16) *rtp.Packet {
 
 func key(seq uint16) *rtp.Packet { return h264Frame(96, seq, 3000*uint32(seq), 1, 500)[0] }
 
+// everyUnicast are all ways to read but multicast.
+var everyUnicast = map[string]struct {
+	mode   mode
+	secure bool
+}{
+	"tcp":               {overTCP, false},
+	"udp":               {overUDP, false},
+	"HTTP":              {mode{protocol: gortsplib.ProtocolTCP, tunnel: gortsplib.TunnelHTTP}, false},
+	"WebSocket":         {mode{protocol: gortsplib.ProtocolTCP, tunnel: gortsplib.TunnelWebSocket}, false},
+	"TLS":               {mode{protocol: gortsplib.ProtocolTCP, insecure: true}, true},
+	"TLS and HTTP":      {mode{protocol: gortsplib.ProtocolTCP, tunnel: gortsplib.TunnelHTTP, insecure: true}, true},
+	"SRTP over TCP":     {overTCP, true},
+	"SRTP over UDP":     {overUDP, true},
+	"SRTP in WebSocket": {mode{protocol: gortsplib.ProtocolTCP, tunnel: gortsplib.TunnelWebSocket}, true},
+}
+
+func serverFor(t testing.TB, secure bool) *Server {
+	if secure {
+		return secureServer(t)
+	}
+	return plainServer()
+}
+
 func TestReadersBeginWithKeyFrame(t *testing.T) {
 	t.Parallel()
-	for name, m := range map[string]mode{"tcp": overTCP, "udp": overUDP} {
+	for name, ca := range everyUnicast {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newRig(t, anyPath(), plainServer())
+			m := ca.mode
+			g := newRig(t, anyPath(), serverFor(t, ca.secure))
 			p := g.publish("s", overTCP, newSession(video(h264Format(96)), audio(&format.Opus{PayloadTyp: 97, ChannelCount: 2})))
 			other := g.read("s", overTCP)
 			p.write(0, key(1))

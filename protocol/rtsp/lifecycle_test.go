@@ -2,7 +2,6 @@ package rtsp
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -97,7 +96,7 @@ func TestOverride(t *testing.T) {
 				}
 			}
 			routertest.Eventually(t, "the log tells why", func() bool {
-				return g.log.count(`state=read reason="replaced by another publisher"`) == 2
+				return g.log.Count(`state=read reason="replaced by another publisher"`) == 2
 			})
 			rd := g.read("s", overTCP)
 			key := audioPacket(96, 1, 0, 50)
@@ -276,8 +275,8 @@ func TestContextEnds(t *testing.T) {
 	cfg := anyPath()
 	srv := plainServer()
 	cfg.Protocols = []router.Protocol{srv}
-	log := &logBook{}
-	r, err := router.New(cfg, router.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	log := &routertest.Log{}
+	r, err := router.New(cfg, router.WithLogger(log.Logger()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -39,7 +38,7 @@ type rig struct {
 	r    *router.Router
 	name string
 	addr string
-	log  *logBook
+	log  *routertest.Log
 }
 
 // plainServer listens on free ports of the local machine.
@@ -57,41 +56,13 @@ func anyPath() router.Config {
 
 func newRig(t testing.TB, cfg router.Config, srv *Server) *rig {
 	t.Helper()
-	log := &logBook{}
+	log := &routertest.Log{}
 	cfg.Protocols = append(cfg.Protocols, srv)
-	r := routertest.New(t, cfg, router.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	r := routertest.New(t, cfg, router.WithLogger(log.Logger()))
 	return &rig{t: t, r: r, name: srv.Name(), addr: r.ProtocolAddrs(srv.Name())[0].String(), log: log}
 }
 
 func (g *rig) url(path string) string { return g.name + "://" + g.addr + "/" + path }
-
-// logBook keeps the log.
-type logBook struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// take returns the log and forgets it.
-func (l *logBook) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.buf.Reset()
-	return l.buf.String()
-}
-
-func (l *logBook) count(s string) int { return strings.Count(l.String(), s) }
 
 // noPanic fails the test if a panic was logged.
 func (g *rig) noPanic() {
@@ -232,7 +203,7 @@ func (g *rig) tryRead(path string, m mode) (*reader, error) {
 			rd.update(func() { rd.reports[i] = append(rd.reports[i], pkt) })
 		})
 	}
-	before := g.log.count("is reading")
+	before := g.log.Count("is reading")
 	if rd.play, err = c.Play(nil); err != nil {
 		return fail(err)
 	}
@@ -246,7 +217,7 @@ func (g *rig) tryRead(path string, m mode) (*reader, error) {
 // the answer to PLAY was written.
 func (g *rig) awaitMedia(before int) {
 	g.t.Helper()
-	routertest.Eventually(g.t, "media begins", func() bool { return g.log.count("is reading") > before })
+	routertest.Eventually(g.t, "media begins", func() bool { return g.log.Count("is reading") > before })
 }
 
 func (rd *reader) update(f func()) {

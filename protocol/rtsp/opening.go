@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/org/mtx/protocol/internal/egress"
+	"github.com/org/mtx/router"
 )
 
 const (
@@ -144,12 +145,11 @@ func (o *opening) serves(j *joiner, now time.Time) bool {
 	if j.lead != o.lead || !o.keyed || o.cut || len(o.units) <= o.start || !o.early(j) {
 		return false
 	}
-	if o.limit > 0 && o.bytes <= o.limit {
+	if o.limit > 0 && o.bytes <= o.limit && now.Sub(o.since) <= router.MaxGOPCacheAge {
 		return true
 	}
-	_, datagrams := j.reader.(*egress.UDPReader)
 	return !j.asked.IsZero() && !o.since.Before(j.asked) && now.Sub(o.since) <= maxOpeningAge &&
-		(!datagrams || o.bytes <= maxOpeningUDP)
+		(!paced(j.reader) || o.bytes <= maxOpeningUDP)
 }
 
 // early tells whether there is what the reader needs before the key frame.

@@ -356,6 +356,6 @@ func TestDemuxNothing(t *testing.T) {
 		}
 	}
 	_ = over(t, "publisher on a path that is taken", q.done)
-	routertest.Eventually(t, "the reason is logged", func() bool { return g.log.count("already publishing to path 'taken'") > 0 })
+	routertest.Eventually(t, "the reason is logged", func() bool { return g.log.Count("already publishing to path 'taken'") > 0 })
 	g.noPanic()
 }

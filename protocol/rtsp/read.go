@@ -147,9 +147,10 @@ func (s *session) setupRead(cs *connState, ctx *gortsplib.ServerHandlerOnSetupCt
 		return nil, err
 	}
 	if ctx.Session.State() == gortsplib.ServerSessionStateInitial { // the first SETUP that succeeds decides
-		_, plain := ctx.Conn.NetConn().(*tcpConn)
+		_, ours := ctx.Conn.NetConn().(mediaConn)
 		s.mu.Lock()
-		s.bypass = plain && ctx.Transport.Protocol != gortsplib.ProtocolUDPMulticast &&
+		s.multicast = ctx.Transport.Protocol == gortsplib.ProtocolUDPMulticast
+		s.bypass = ours && !s.multicast && !(s.sv.secure && ctx.Transport.Protocol != gortsplib.ProtocolTCP) &&
 			ctx.Transport.Profile == headers.TransportProfileAVP &&
 			ctx.Conn.Transport().Tunnel == gortsplib.TunnelNone
 		s.mu.Unlock()
@@ -204,14 +205,25 @@ func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Respo
 		return &base.Response{StatusCode: base.StatusOK}, nil
 	}
 	cs.play = s
-	if !s.bypass {
+	if s.multicast {
 		s.playing = true
-		s.fan.addFull(1)
+		s.fan.addMulticast(1)
 		s.fan.stream.RequestKeyFrame()
 		s.logReading()
 		return &base.Response{StatusCode: base.StatusOK}, nil
 	}
-	conn, ok := ctx.Conn.NetConn().(*tcpConn)
+	agent, asked := strings.Join(ctx.Request.Header["User-Agent"], ""), s.asked
+	start := func(r egress.Reader) {
+		s.reader, s.asked = r, time.Time{}
+		s.fan.play(r, s.trackIndexes(), agent, asked)
+		s.logReading()
+	}
+	if !s.bypass { // the library holds media back until the answer was written
+		s.playing = true
+		start(s.newLibReader())
+		return &base.Response{StatusCode: base.StatusOK}, nil
+	}
+	conn, ok := ctx.Conn.NetConn().(mediaConn)
 	if !ok {
 		return &base.Response{StatusCode: base.StatusBadRequest}, errUnsupportedTransport
 	}
@@ -220,19 +232,14 @@ func (sv *server) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (res *base.Respo
 		return &base.Response{StatusCode: base.StatusBadRequest}, err
 	}
 	s.playing = true
-	agent, asked := strings.Join(ctx.Request.Header["User-Agent"], ""), s.asked
-	s.asked = time.Time{}
 	// media must not overtake the answer
-	start := func() {
+	conn.afterResponse(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.playing && s.reader == nil {
-			s.reader = reader
-			s.fan.play(reader, s.trackIndexes(), agent, asked)
-			s.logReading()
+			start(reader)
 		}
-	}
-	conn.afterResponse.Store(&start)
+	})
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }
 
@@ -242,7 +249,7 @@ func (s *session) logReading() {
 }
 
 // newReader makes what the fan-out writes to. s.mu is held.
-func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
+func (s *session) newReader(c mediaConn) (egress.Reader, error) {
 	medias := s.ss.Medias()
 	for _, m := range medias {
 		th := s.places[m]
@@ -260,7 +267,7 @@ func (s *session) newReader(c *tcpConn) (egress.Reader, error) {
 				tracks = append(tracks, egress.TCPTrack{Track: t.index, Channel: uint8(s.places[m].InterleavedIDs[0])})
 			}
 		}
-		return egress.NewTCPReader(c.out, tracks), nil
+		return egress.NewTCPReader(c.media(), tracks), nil
 	}
 	addr, ok := netip.AddrFromSlice(c.RemoteAddr().(*net.TCPAddr).IP) //nolint:forcetypeassert // it is TCP
 	if !ok {
@@ -310,8 +317,8 @@ func (s *session) stopPlaying() {
 	}
 	s.playing = false
 	switch {
-	case !s.bypass:
-		s.fan.addFull(-1)
+	case s.multicast:
+		s.fan.addMulticast(-1)
 	case s.reader != nil:
 		s.fan.stop(s.reader, s.trackIndexes())
 		s.past = s.bypassedLocked()
@@ -348,8 +355,8 @@ func (sv *server) OnResponse(c *gortsplib.ServerConn, res *base.Response) {
 // abandon closes a session that the library failed to start: with UDP it would
 // stay, publishing or reading, although its connection is closed.
 func (cs *connState) abandon(sessions ...*session) {
-	if c, ok := cs.c.NetConn().(*tcpConn); ok {
-		c.afterResponse.Store(nil)
+	if c, ok := cs.c.NetConn().(mediaConn); ok {
+		c.afterResponse(nil)
 	}
 	for _, s := range sessions {
 		if s != nil {
@@ -368,7 +375,12 @@ func (s *session) placed(res *base.Response) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.places[medias[len(medias)-1]] = th
+	m := medias[len(medias)-1]
+	s.places[m] = th
+	if th.SSRC != nil && s.bypass && len(s.fan.byMedia[m]) == 1 {
+		th.SSRC = &s.fan.byMedia[m][0].ssrc // the library does not know what we send
+		res.Header["Transport"] = th.Marshal()
+	}
 }
 
 // maxHeader is how long a header may be that clients with our library accept,

@@ -143,6 +143,7 @@ func (f *fan) reportAll(t *fanTrack) {
 		f.setPackets(m, b)
 	}
 	f.group.Send(m)
+	f.reportLive(t, b)
 }
 
 // setFrame adds RTCP for the readers that have the track on an RTP channel: it

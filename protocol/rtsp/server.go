@@ -15,12 +15,15 @@
 //
 // Signalling is that of gortsplib. Media to plain unicast readers does not pass
 // through it: RTP packets are written by this package, whole access units at a
-// time, from bytes that all readers share, with one system call per reader (TCP)
-// or less (UDP). Multicast, SRTP and tunnels use gortsplib's own writer.
+// time, from bytes that all readers share, with one system call per reader (TCP,
+// also with TLS) or less (UDP). SRTP, tunnels and multicast use gortsplib's own
+// writer.
 //
-// Readers of the first kind begin with a key frame, which they wait for up to five
-// seconds: the next one, or one that came while they were asking for the stream.
-// The others get what comes next.
+// Readers begin with a key frame, which they wait for up to five seconds: the next
+// one, or one that came while they were asking for the stream, or the last one if
+// the path keeps it (router.GOPCache). Multicast is the exception: one stream of
+// packets is for all members of a group, who come and go unseen, so each gets what
+// comes next.
 package rtsp
 
 import (
@@ -323,7 +326,7 @@ func (sv *server) signalling() (*gortsplib.Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		return tlsListener{ln, conf}, nil
+		return tlsListener{ln, sv, conf}, nil
 	}
 	return g, nil
 }
@@ -354,6 +357,8 @@ func (sv *server) openUDP(g *gortsplib.Server) error {
 		_, _ = rtp.Close(), rtcp.Close()
 		return err
 	}
+	sv.rtp.SetTap(sv.cfg.Name(), sv.host.Packets())
+	sv.rtcp.SetTap(sv.cfg.Name(), sv.host.Packets())
 	g.UDPRTPAddress, g.UDPRTCPAddress = rtp.LocalAddr().String(), rtcp.LocalAddr().String()
 	return nil
 }

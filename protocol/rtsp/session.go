@@ -30,17 +30,18 @@ type session struct {
 
 	discarded atomic.Uint64 // packets that the library's queue had no room for
 
-	mu      sync.Mutex
-	grant   *router.Grant
-	publish *publication // nil: not publishing
-	att     *router.Attachment
-	fan     *fan
-	asked   time.Time // when the client asked for the stream; zero once it has played
-	bypass  bool      // media is written by us
-	places  map[*description.Media]headers.Transport
-	reader  egress.Reader // nil: not playing, or media is not written by us
-	playing bool
-	past    egress.Stats // of readers before PAUSE
+	mu        sync.Mutex
+	grant     *router.Grant
+	publish   *publication // nil: not publishing
+	att       *router.Attachment
+	fan       *fan
+	asked     time.Time // when the client asked for the stream; zero once it has played
+	bypass    bool      // media is written by us
+	multicast bool
+	places    map[*description.Media]headers.Transport
+	reader    egress.Reader // nil: not playing, or multicast
+	playing   bool
+	past      egress.Stats // of readers before PAUSE
 }
 
 // SessionDetails is what the Control API shows about sessions; see RTSPSession
@@ -238,9 +239,14 @@ func (sv *server) OnPacketsLost(ctx *gortsplib.ServerHandlerOnPacketsLostCtx) {
 // OnStreamWriteError implements gortsplib.ServerHandlerOnStreamWriteError.
 func (sv *server) OnStreamWriteError(ctx *gortsplib.ServerHandlerOnStreamWriteErrorCtx) {
 	if s, ok := ctx.Session.UserData().(*session); ok {
-		s.discarded.Add(1)
-		s.warn.add("reader is too slow: packets were discarded", "", 1)
+		s.tooSlow(1)
 	}
+}
+
+// tooSlow counts packets that were discarded because the queue of the library is full.
+func (s *session) tooSlow(packets int) {
+	s.discarded.Add(uint64(packets))
+	s.warn.add("reader is too slow: packets were discarded", "", uint64(packets))
 }
 
 // warnPause is how often a warning may be logged for one session.

@@ -56,7 +56,7 @@ func TestSlowReader(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"nothing was taken by the other side", "packets were discarded"} {
-		routertest.Eventually(t, fmt.Sprintf("%q in the log", s), func() bool { return g.log.count(s) == 1 })
+		routertest.Eventually(t, fmt.Sprintf("%q in the log", s), func() bool { return g.log.Count(s) == 1 })
 	}
 }
 

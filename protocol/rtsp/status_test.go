@@ -72,7 +72,7 @@ func TestStatusOfReaders(t *testing.T) {
 		check(g.dial().do(base.Describe, g.url(c.path), nil), c.describe)
 		check(g.dial().do(base.Setup, g.url(c.path)+"/trackID=0", nil, tcpTransport), c.setup)
 		if c.log != "" {
-			routertest.Eventually(t, fmt.Sprintf("%q in the log", c.log), func() bool { return g.log.count(c.log) > 0 })
+			routertest.Eventually(t, fmt.Sprintf("%q in the log", c.log), func() bool { return g.log.Count(c.log) > 0 })
 		}
 	}
 	p.write(0, h264Frame(96, 1, 0, 1, 100)...)
@@ -111,7 +111,7 @@ func TestStatusOfPublishers(t *testing.T) {
 			cl.want(c.record, base.Record, u, nil)
 		}
 		cl.closed()
-		routertest.Eventually(t, fmt.Sprintf("%q in the log", c.log), func() bool { return g.log.count(c.log) > 0 })
+		routertest.Eventually(t, fmt.Sprintf("%q in the log", c.log), func() bool { return g.log.Count(c.log) > 0 })
 	}
 	for info := range g.r.Paths() {
 		if info.Name != "cam" && info.Name != "static" {

@@ -189,6 +189,8 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 		PeerIdleTimeout: cfg.ReadTimeout,
 		MaxPayload:      cfg.packetPayload(),
 		ReceiveBuffer:   cfg.UDPReadBufferSize,
+		Tap:             h.Packets(),
+		TapName:         s.Name(),
 		Log:             h.Log(),
 	})
 	if err != nil {

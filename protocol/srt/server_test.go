@@ -139,7 +139,7 @@ func TestStandardStreamID(t *testing.T) {
 		t.Errorf("sessions: %+v", d)
 	}
 	for _, secret := range []string{"hunter2", "to.ken"} {
-		if g.log.count(secret) > 0 {
+		if g.log.Count(secret) > 0 {
 			t.Errorf("the log holds %q", secret)
 		}
 	}
@@ -200,7 +200,7 @@ func TestRefused(t *testing.T) {
 		{"read:loop", "", 1404, "redirects"},
 		{"read:vp8", "", 1415, "VP8"},
 	} {
-		before := g.log.count("connection refused")
+		before := g.log.Count("connection refused")
 		c, err := g.tryDial(ca.id, ca.passphrase)
 		if err == nil {
 			_ = c.Close()
@@ -211,14 +211,14 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%q: %v, want code %d", ca.id, err, ca.code)
 		}
 		lines := strings.Split(strings.TrimSpace(g.log.String()), "\n")
-		if g.log.count("connection refused") != before+1 || !slices.ContainsFunc(lines[max(len(lines)-3, 0):], func(l string) bool {
+		if g.log.Count("connection refused") != before+1 || !slices.ContainsFunc(lines[max(len(lines)-3, 0):], func(l string) bool {
 			return strings.Contains(l, "connection refused") && strings.Contains(l, ca.reason)
 		}) {
 			t.Errorf("%q: want one line with %q, the log ends with %q", ca.id, ca.reason, lines[len(lines)-1])
 		}
 	}
 	for _, secret := range []string{"secretword", "wrong one", "publishers only", "readers only", "not expected"} {
-		if g.log.count(secret) > 0 {
+		if g.log.Count(secret) > 0 {
 			t.Errorf("the log holds %q", secret)
 		}
 	}
@@ -244,7 +244,7 @@ func TestKick(t *testing.T) {
 	}
 	routertest.Eventually(t, "no session is left", func() bool { return len(g.sessions("")) == 0 })
 	pub.over(t)
-	if g.log.count("closed by an operator") != 2 {
+	if g.log.Count("closed by an operator") != 2 {
 		t.Error(g.log)
 	}
 }
@@ -265,7 +265,7 @@ func TestOverride(t *testing.T) {
 			second := g.push("publish:s", "")
 			if !override {
 				second.over(t)
-				if old.Err() != nil || g.log.count("someone is already publishing to path 's'") == 0 {
+				if old.Err() != nil || g.log.Count("someone is already publishing to path 's'") == 0 {
 					t.Errorf("%v\n%s", old.Err(), g.log)
 				}
 				return
@@ -301,7 +301,7 @@ func TestRedirectOnDemandFallback(t *testing.T) {
 	c := g.read("read:offline", "")
 	c.has(0, 2)
 	_ = c.conn.Close()
-	routertest.Eventually(t, "the source is stopped", func() bool { return g.log.count("nobody reads") == 1 })
+	routertest.Eventually(t, "the source is stopped", func() bool { return g.log.Count("nobody reads") == 1 })
 }
 
 // Many readers get the same, whoever leaves; all are told when the stream ends.
@@ -364,7 +364,7 @@ func TestSilentPublisher(t *testing.T) {
 	t.Parallel()
 	g := newRigWith(t, anyPath(), &Server{Addr: "127.0.0.1:0", ReadTimeout: 2 * time.Second})
 	g.dial("publish:silent", "")
-	routertest.Eventually(t, "the silent one is gone", func() bool { return g.log.count("no media came in time") == 1 })
+	routertest.Eventually(t, "the silent one is gone", func() bool { return g.log.Count("no media came in time") == 1 })
 }
 
 func TestValidate(t *testing.T) {

@@ -321,8 +321,11 @@ func (s *Server) open(h *router.Host) (*sockets, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.closeGiven())
 	}
-	if socks.udp != nil && s.UDPReadBufferSize > 0 {
-		_ = socks.udp.SetReadBuffer(s.UDPReadBufferSize) // the system may give less
+	if socks.udp != nil {
+		socks.udp.SetTap(s.Name(), h.Packets())
+		if s.UDPReadBufferSize > 0 {
+			_ = socks.udp.SetReadBuffer(s.UDPReadBufferSize) // the system may give less
+		}
 	}
 	ln := s.TCP
 	if ln == nil && s.TCPAddr != "" {

@@ -103,7 +103,10 @@ func newChildren(t *testing.T) *children {
 	return &children{t, ln, self}
 }
 
-func (c *children) env() []string { return []string{childVar + "=" + c.ln.Addr().String()} }
+// env also keeps the race detector from holding up the end of a process.
+func (c *children) env() []string {
+	return []string{childVar + "=" + c.ln.Addr().String(), "GORACE=atexit_sleep_ms=0"}
+}
 
 // next waits for a command to start.
 func (c *children) next() *running {

@@ -1,12 +1,12 @@
 package hook_test
 
 import (
-	"bytes"
+	"context"
+	"fmt"
 	"log/slog"
 	"os/exec"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -106,6 +106,82 @@ func TestReaders(t *testing.T) {
 	c.wantInterrupt()
 	c.wantEnd()
 	ch.next().wantEnd()
+}
+
+// Each command that lasts is started again when it ends by itself, if that is
+// wanted, and as long as what it belongs to lasts.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set   func(*hook.Commands, hook.Command)
+		begin func(*testing.T, *hook.Runner, *router.Router) (end func())
+	}{
+		"init": {
+			func(c *hook.Commands, one hook.Command) { c.Init = one },
+			func(t *testing.T, _ *hook.Runner, r *router.Router) func() { return publish(t, r, "cam1").Close },
+		},
+		"ready": {
+			func(c *hook.Commands, one hook.Command) { c.Ready = one },
+			func(t *testing.T, _ *hook.Runner, r *router.Router) func() { return publish(t, r, "cam1").Close },
+		},
+		"online": {
+			func(c *hook.Commands, one hook.Command) { c.Online = one },
+			func(t *testing.T, _ *hook.Runner, r *router.Router) func() { return publish(t, r, "cam1").Close },
+		},
+		"read": {
+			func(c *hook.Commands, one hook.Command) { c.Read = one },
+			func(t *testing.T, _ *hook.Runner, r *router.Router) func() {
+				publish(t, r, "cam1")
+				rd, err := r.Read(t.Context(), "cam1", router.SubscribeOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return rd.Close
+			},
+		},
+		"demand": { // uses Ready, see newRunner
+			func(c *hook.Commands, one hook.Command) { c.Ready = one },
+			func(t *testing.T, _ *hook.Runner, r *router.Router) func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					_, _ = r.Read(ctx, "demand", router.SubscribeOptions{}) // nobody publishes
+				}()
+				return func() { cancel(); <-done }
+			},
+		},
+		"connect": {
+			func(*hook.Commands, hook.Command) {},
+			func(_ *testing.T, runner *hook.Runner, _ *router.Router) func() {
+				return runner.Hooks().SessionOpened(router.SessionEvent{Kind: "rtspConn", ID: "c1"})
+			},
+		},
+	} {
+		for _, restart := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, restart), func(t *testing.T) {
+				t.Parallel()
+				ch := newChildren(t)
+				commands := hook.Commands{Exec: hook.Exec{Env: ch.env(), Pause: time.Millisecond}}
+				one := hook.Command{Line: ch.self + " exit", Restart: restart}
+				c.set(&commands, one)
+				r, runner := newRunner(t, commands)
+				runner.SetConnections(hook.Connections{Exec: commands.Exec, Connect: one})
+				end := c.begin(t, runner, r)
+				ch.next().wantEnd()
+				if restart {
+					ch.next().wantEnd()
+					ch.next().wantEnd()
+				}
+				end()
+				r.Close()
+				runner.Close()
+				if !restart {
+					ch.none() // a second time
+				}
+			})
+		}
+	}
 }
 
 func TestConnections(t *testing.T) {
@@ -232,28 +308,10 @@ func TestTheShellReplacesInPlaceOfUs(t *testing.T) {
 	c.wantEnd()
 }
 
-// syncBuffer is a buffer for logs.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 func TestFailuresAreLoggedWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	var logs syncBuffer
-	runner := hook.NewRunner(slog.New(slog.NewTextHandler(&logs, nil)))
+	var logs routertest.Log
+	runner := hook.NewRunner(logs.Logger())
 	ch := newChildren(t)
 	run := func(line string) {
 		runner.Hooks().PathReady(router.PathEvent{Config: &router.PathConfig{Extras: []any{hook.Commands{

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +105,56 @@ func TestWebhookTriesAgain(t *testing.T) {
 	}
 	if s := strings.Join(order, ""); s != "aaabcd" {
 		t.Errorf("got %s: what was refused must not be sent again, and order must be kept", s)
+	}
+}
+
+// A connection that breaks is no answer, and tries end at last.
+func TestWebhookIsGivenUp(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if tries.Add(1) != 6 {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	defer srv.Close()
+	var log routertest.Log
+	w := hook.NewWebhooks(log.Logger())
+	w.Set([]hook.Webhook{{URL: strings.Replace(srv.URL, "http://", "http://u:topsecret@", 1), Pause: time.Millisecond, Tries: 3}})
+	for range 2 { // the first one is given up, the second one arrives with its third try
+		w.Emit(hook.New(hook.PathCreated))
+	}
+	w.Close()
+	if n, s := tries.Load(), log.String(); n != 6 || strings.Count(s, "webhook was not told") != 1 || strings.Contains(s, "topsecret") {
+		t.Errorf("%d tries; %s", n, s)
+	}
+}
+
+// Pauses between tries double.
+func TestWebhookBacksOff(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var times []time.Time
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		times = append(times, time.Now())
+		if len(times) < 4 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer srv.Close()
+	const pause = 20 * time.Millisecond
+	w := newWebhooks(t, hook.Webhook{URL: srv.URL, Pause: pause})
+	w.Emit(hook.New(hook.PathCreated))
+	w.Close()
+	if len(times) != 4 {
+		t.Fatalf("%d tries", len(times))
+	}
+	for i, least := range []time.Duration{pause, 2 * pause, 4 * pause} {
+		if d := times[i+1].Sub(times[i]); d < least {
+			t.Errorf("pause %d took %v, at least %v are wanted", i, d, least)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@
 //	}
 //
 // Nothing here sleeps: [WaitReady] and [Record] follow the hooks of the router,
-// [Eventually] polls what has no hook.
+// [Eventually] polls what has no hook, [Log] keeps what is logged.
 //
 // # Fakes
 //

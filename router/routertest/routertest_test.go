@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,6 +164,24 @@ func TestEvents(t *testing.T) {
 	got := slices.DeleteFunc(e.List(), func(s string) bool { return s == "applied" })
 	if !slices.Equal(got, want) {
 		t.Errorf("events:\n%q, want\n%q", got, want)
+	}
+}
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	var log Log
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		log.Logger().Warn("one")
+	}()
+	log.Logger().Info("two", "key", "one")
+	<-done
+	if n := log.Count("one"); n != 2 {
+		t.Errorf("%d times in %q", n, log.String())
+	}
+	if text := log.Take(); strings.Count(text, "\n") != 2 || log.String() != "" {
+		t.Errorf("%q is taken from the log, %q is left", text, log.String())
 	}
 }
 

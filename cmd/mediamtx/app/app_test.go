@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -13,25 +12,8 @@ import (
 	"time"
 
 	"github.com/org/mtx"
+	"github.com/org/mtx/router/routertest"
 )
-
-// buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // localServer has every server on a port that the system chooses, noServers
 // switches those off that a test does not need.
@@ -50,7 +32,7 @@ func writeFile(t *testing.T, file, text string) {
 }
 
 // until waits for a condition.
-func until(t *testing.T, what string, out *buffer, ok func() bool) {
+func until(t *testing.T, what string, out *routertest.Log, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -62,14 +44,14 @@ func until(t *testing.T, what string, out *buffer, ok func() bool) {
 // instance is a running command.
 type instance struct {
 	router *mtx.Router
-	out    *buffer
+	out    *routertest.Log
 	file   string
 	stop   func() int
 }
 
 func start(t *testing.T, text string, o Options) *instance {
 	t.Helper()
-	in := &instance{out: &buffer{}, file: filepath.Join(t.TempDir(), "mediamtx.yml")}
+	in := &instance{out: &routertest.Log{}, file: filepath.Join(t.TempDir(), "mediamtx.yml")}
 	writeFile(t, in.file, text)
 	ctx, cancel := context.WithCancel(t.Context())
 	routers, codes := make(chan *mtx.Router, 1), make(chan int, 1)
@@ -124,7 +106,7 @@ func TestRunAndStop(t *testing.T) {
 	}
 	for _, want := range []string{
 		" INF mediamtx version=", " INF configuration loaded file=", "WAR " + in.file + ":8: protocols is deprecated, use rtspTransports\n",
-		" WAR not yet in force key=moqQUICAddress\n", " INF shutting down\n",
+		" WAR has no effect in this version key=moqQUICAddress\n", " INF shutting down\n",
 	} {
 		if strings.Count(in.out.String(), want) != 1 {
 			t.Errorf("%q is not once in the log:\n%s", want, in.out)
@@ -296,7 +278,7 @@ func TestStartErrors(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(dir, "f"+string(rune('0'+i))+".yml")
 			writeFile(t, file, c.text)
-			var out, errs buffer
+			var out, errs routertest.Log
 			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 			defer cancel()
 			code := Run(ctx, Options{Args: append(c.args, file), Stdout: &out, Stderr: &errs})
@@ -310,7 +292,7 @@ func TestStartErrors(t *testing.T) {
 			}
 		})
 	}
-	var errs buffer
+	var errs routertest.Log
 	if code := Run(t.Context(), Options{Args: []string{filepath.Join(dir, "none.yml")}, Stderr: &errs}); code != 1 ||
 		!strings.HasSuffix(errs.String(), "none.yml\": file does not exist\n") {
 		t.Errorf("a missing file: exit code %d, %q", code, errs.String())
@@ -325,12 +307,12 @@ func TestCheckVersionHelp(t *testing.T) {
 		args []string
 		want []string // parts of stdout
 	}{
-		{[]string{"--check", file}, []string{":2: rtmpDisable is deprecated, use rtmp: no\n", "WAR: not yet in force: moqQUICAddress\n", "the configuration is good ("}},
+		{[]string{"--check", file}, []string{":2: rtmpDisable is deprecated, use rtmp: no\n", "WAR: has no effect in this version: moqQUICAddress\n", "the configuration is good ("}},
 		{[]string{"--version"}, []string{Version() + "\n"}},
 		{[]string{"--help"}, []string{"mediamtx [FILE]", "--rtsp-address", "--check"}},
 	}
 	for _, c := range cases {
-		var out, errs buffer
+		var out, errs routertest.Log
 		if code := Run(t.Context(), Options{Args: c.args, Stdout: &out, Stderr: &errs}); code != 0 || errs.String() != "" {
 			t.Errorf("%q: exit code %d, stderr %q", c.args, code, errs.String())
 		}

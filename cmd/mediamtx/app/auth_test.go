@@ -266,6 +266,31 @@ func TestAuthJWT(t *testing.T) {
 	}
 }
 
+// Queries of HTTP can be excluded, since proxies write them down; those of RTSP and
+// RTMP cannot be replaced.
+func TestAuthJWTNotInHTTPQuery(t *testing.T) {
+	t.Parallel()
+	for allowed, want := range map[string]int{"no": 401, "yes": 200} {
+		in, id, p := startJWT(t, "authJWTInHTTPQuery: "+allowed+"\n")
+		good := id.token(t, time.Hour)
+		for _, name := range []string{"jwt", "token"} {
+			query := "?" + name + "=" + good
+			for protocol, path := range map[string]string{"api": "/v3/paths/list", "hls": "/cam/index.m3u8", "webrtc": "/cam/"} {
+				if status, body := in.call(t, protocol, "GET", path+query, ""); status != want {
+					t.Errorf("%s: %s is %d %s, want %d", allowed, protocol, status, body, want)
+				}
+			}
+			for _, protocol := range []string{"rtsp", "rtmp"} {
+				p.pull(protocol+name, protocol, "cam", "", query)
+			}
+		}
+		for _, path := range []string{"rtspjwt", "rtsptoken", "rtmpjwt", "rtmptoken"} {
+			p.waitFor(path)
+		}
+		in.stop()
+	}
+}
+
 // A session ends with its token if that is wanted.
 func TestAuthJWTKickOnExpiry(t *testing.T) {
 	t.Parallel()

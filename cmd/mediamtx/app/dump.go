@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,68 +17,75 @@ import (
 const (
 	maxDumpFile  = 64 << 20 // bytes of one connection
 	maxDumpTotal = 1 << 30  // bytes of one run of the server
+	maxDumpFiles = 20_000   // of one run of the server
 	maxDumps     = 512      // files that are open
 )
 
-// dumper writes what goes over TCP connections to capture files, while that is
-// switched on. The zero value is off.
+// dumper writes what goes between servers and their clients to capture files,
+// while that is switched on. The zero value is off.
 type dumper struct {
-	log *slog.Logger
+	log     *slog.Logger
+	enabled atomic.Bool
+	peers   dumpPeers
 
-	mu    sync.Mutex
-	dir   string // empty: off
+	mu    sync.Mutex // innermost
+	dir   string     // empty: off
 	total int64
+	files int
 	open  int
 	full  bool // it was said that nothing more is dumped
 }
 
 // Configure switches it on, for connections to come, or off, for all.
 func (d *dumper) Configure(on bool, dir string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if !on {
 		dir = ""
 	}
+	d.mu.Lock()
 	d.dir = dir
+	d.mu.Unlock()
+	d.enabled.Store(on)
+	if !on {
+		d.peers.forget()
+	}
 }
 
 // dumpDir is beside the log.
 func dumpDir(logFile string) string { return filepath.Join(filepath.Dir(logFile), "dump") }
 
-// Conn returns a connection that is dumped, or the connection itself.
-func (d *dumper) Conn(protocol string, c net.Conn) net.Conn {
+// create opens a file for what is exchanged with a client; nil if it is not dumped.
+func (d *dumper) create(kind string, remote netip.AddrPort, now time.Time) *dumpFile {
 	dir, ok := d.enter()
 	if !ok {
-		return c
+		return nil
 	}
-	local, err1 := netip.ParseAddrPort(c.LocalAddr().String())
-	remote, err2 := netip.ParseAddrPort(c.RemoteAddr().String())
-	now := time.Now()
-	name := fmt.Sprintf("%s_%s_%s.pcap", now.UTC().Format("20060102-150405.000000"), protocol,
-		strings.NewReplacer(":", "-", "[", "", "]", "", "%", "-").Replace(c.RemoteAddr().String()))
-	err := errors.Join(err1, err2, os.MkdirAll(dir, 0o700))
+	name := fmt.Sprintf("%s_%s_%s.pcap", now.UTC().Format("20060102-150405.000000"), kind,
+		strings.NewReplacer(":", "-", "[", "", "]", "", "%", "-").Replace(remote.String()))
+	err := os.MkdirAll(dir, 0o700)
 	var f *os.File
 	if err == nil {
 		f, err = os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	}
 	if err != nil {
 		d.leave()
-		d.log.Error("connection is not dumped", "protocol", protocol, "remote", c.RemoteAddr(), "error", err)
-		return c
+		d.log.Error("connection is not dumped", "protocol", kind, "remote", remote.String(), "error", err)
+		return nil
 	}
-	dc := &dumpedConn{Conn: c, d: d, file: f, left: maxDumpFile}
-	dc.pcap, err = newPcap(dumpFile{dc}, local, remote, now)
-	dc.failed(err)
-	return dc
+	return &dumpFile{d: d, file: f, left: maxDumpFile}
 }
 
 func (d *dumper) enter() (dir string, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dir == "" || d.open >= maxDumps || d.total >= maxDumpTotal {
+	if d.dir == "" || d.open >= maxDumps {
+		return "", false
+	}
+	if d.total >= maxDumpTotal || d.files >= maxDumpFiles {
+		d.say()
 		return "", false
 	}
 	d.open++
+	d.files++
 	return d.dir, true
 }
 
@@ -96,85 +103,48 @@ func (d *dumper) take(n int) bool {
 		return false
 	}
 	if d.total+int64(n) > maxDumpTotal {
-		if !d.full {
-			d.full = true
-			d.log.Warn("nothing more is dumped until the server is started again", "bytes", d.total)
-		}
+		d.say()
 		return false
 	}
 	d.total += int64(n)
 	return true
 }
 
-// dumpedConn is a connection with its file.
-type dumpedConn struct {
-	net.Conn
-	d *dumper
+// say says once that the limits are reached. The caller holds d.mu.
+func (d *dumper) say() {
+	if !d.full {
+		d.full = true
+		d.log.Warn("nothing more is dumped until the server is started again", "bytes", d.total, "files", d.files)
+	}
+}
 
-	mu   sync.Mutex
+// dumpFile is a file of a dump that keeps to the limits. It belongs to one
+// goroutine at a time.
+type dumpFile struct {
+	d    *dumper
 	file *os.File // nil: over
-	pcap *pcap
-	left int // bytes
+	left int      // bytes
 }
 
 var errDumpFull = errors.New("the file is large enough")
 
-// dumpFile is where the capture of a connection is written, within the limits.
-type dumpFile struct{ c *dumpedConn }
-
-func (f dumpFile) Write(b []byte) (int, error) {
-	c := f.c
-	if c.left -= len(b); c.left < 0 || !c.d.take(len(b)) {
+// Write implements io.Writer.
+func (f *dumpFile) Write(b []byte) (int, error) {
+	if f.left -= len(b); f.left < 0 || !f.d.take(len(b)) {
 		return 0, errDumpFull
 	}
-	return c.file.Write(b)
+	return f.file.Write(b)
 }
 
-func (c *dumpedConn) record(out bool, b []byte) {
-	if len(b) == 0 {
+// close ends the file, because of an error unless it is nil.
+func (f *dumpFile) close(err error) {
+	if f.file == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.file != nil {
-		c.failed(c.pcap.data(out, b, time.Now()))
+	_ = f.file.Close()
+	f.file = nil
+	f.d.leave()
+	if err != nil && !errors.Is(err, errDumpFull) {
+		f.d.log.Error("connection is dumped no further", "error", err)
 	}
-}
-
-// failed ends the file if there is an error.
-func (c *dumpedConn) failed(err error) {
-	if err == nil || c.file == nil {
-		return
-	}
-	_ = c.file.Close()
-	c.file = nil
-	c.d.leave()
-	if !errors.Is(err, errDumpFull) {
-		c.d.log.Error("connection is dumped no further", "error", err)
-	}
-}
-
-// Read implements net.Conn.
-func (c *dumpedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.record(false, b[:n])
-	return n, err
-}
-
-// Write implements net.Conn. It records first: when the other side has the bytes,
-// it may answer, or close the connection.
-func (c *dumpedConn) Write(b []byte) (int, error) {
-	c.record(true, b)
-	return c.Conn.Write(b)
-}
-
-// Close implements net.Conn.
-func (c *dumpedConn) Close() error {
-	c.mu.Lock()
-	if c.file != nil {
-		_ = c.pcap.end(time.Now())
-		c.failed(errDumpFull)
-	}
-	c.mu.Unlock()
-	return c.Conn.Close()
 }

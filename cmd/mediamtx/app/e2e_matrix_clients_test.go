@@ -11,15 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/org/mtx/router/routertest"
 )
 
 // slots bounds how many tests run clients at the same time: players that get no
 // processor lose packets, which is no fault of the server.
-var slots = make(chan struct{}, 3)
+var slots = make(chan struct{}, 4)
 
 // takeSlot makes a test parallel, within bounds.
 func takeSlot(t *testing.T) {
@@ -53,7 +54,7 @@ func needs(t *testing.T, names ...string) {
 // program is an external program at work.
 type program struct {
 	cmd            *exec.Cmd
-	stdout, stderr lockedBuffer
+	stdout, stderr routertest.Log
 	done           chan struct{}
 	err            error // once done is closed
 }
@@ -140,24 +141,6 @@ func tail(s string) string {
 		return "..." + s[len(s)-most:]
 	}
 	return s
-}
-
-// lockedBuffer is written to by one goroutine and read by others.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // ffmpeg returns the arguments that all calls begin with.

@@ -10,6 +10,7 @@ import (
 // Codecs beside those of TestMatrix, each through every protocol that carries it
 // and that FFmpeg can speak.
 func TestMatrixCodecs(t *testing.T) {
+	t.Parallel()
 	needs(t, "ffmpeg")
 	for _, ca := range []struct {
 		codecs  string // as the router names them
@@ -25,6 +26,7 @@ func TestMatrixCodecs(t *testing.T) {
 		{"VP9+Opus", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -b:v 400k -c:a libopus -ar 48000", []string{"rtsp"}, []string{"rtsp", "rtsp-udp", "hls"}, "fmp4"},
 	} {
 		t.Run(ca.codecs, func(t *testing.T) {
+			t.Parallel()
 			src := makeSource(t, "176x144", strings.Fields(ca.encode)...)
 			// MPEG-TS and RTP cut AC-3 and MPEG-1 Audio in other ways
 			src.exactAudio = !strings.Contains(ca.codecs, "AC3")
@@ -48,8 +50,8 @@ func TestMatrixCodecs(t *testing.T) {
 // and reads by RTMP into "pulled".
 func TestMatrixEnhanced(t *testing.T) {
 	needs(t, "ffmpeg")
-	src := makeSource(t, "176x144", h265opus...)
 	takeSlot(t)
+	src := makeSource(t, "176x144", h265opus...)
 	p := ports{rtmp: freeTCP(t)}
 	url := "rtmp://127.0.0.1:" + p.rtmp
 	in := startCommand(t, p, "hlsVariant: fmp4\npaths:\n  forwarded:\n  in:\n    forward: ["+url+"/forwarded]\n"+

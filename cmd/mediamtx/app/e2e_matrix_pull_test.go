@@ -13,6 +13,7 @@ import (
 // with another publisher. What a command does not send, MPEG-TS and RTP over UDP,
 // FFmpeg makes of what it reads there.
 func TestMatrixPull(t *testing.T) {
+	t.Parallel()
 	needs(t, "ffmpeg")
 	src := makeSource(t, "176x144", h264aac...)
 	for _, kinds := range [][]string{{"rtsp", "rtmp"}, {"srt", "hls"}, {"mpegts", "rtp"}} {

@@ -12,6 +12,7 @@ import (
 // told, by the end of their connection, or go on; those who come then get the new
 // stream, by each protocol.
 func TestMatrixRestart(t *testing.T) {
+	t.Parallel()
 	needs(t, "ffmpeg")
 	before, after := makeSource(t, "176x144", h264aac...), makeSource(t, "320x240", h264aac...)
 	protocols := []string{"rtsp", "rtmp", "srt", "hls"}

@@ -84,7 +84,7 @@ webrtcLocalUDPAddress: 127.0.0.1:0
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log := &lockedBuffer{}
+	log := &routertest.Log{}
 	ctx, cancel := context.WithCancel(t.Context())
 	routers, ended := make(chan *mtx.Router, 1), make(chan int, 1)
 	go func() {

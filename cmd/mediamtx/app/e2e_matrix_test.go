@@ -11,6 +11,7 @@ import (
 // The matrix: what is published by one protocol is read by every other, and is
 // the same, picture by picture. Each kind of HLS needs a command of its own.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	needs(t, "ffmpeg")
 	h264, h265 := makeSource(t, "176x144", h264aac...), makeSource(t, "176x144", h265opus...)
 	others := []string{"rtsp", "rtsp-udp", "rtmp", "srt"}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,19 +23,17 @@ import (
 // childEnv makes a process of this test a command of a hook.
 const childEnv = "MTX_TEST_CHILD"
 
-// child writes its arguments to a file, or publishes to a URL until it is
-// interrupted.
+// child writes its arguments or its variables to a file, publishes to a URL until
+// it is interrupted, or is the command itself.
 func child(what string, args []string) int {
 	switch what {
+	case "main":
+		os.Args = append([]string{"mediamtx"}, args...)
+		return Main()
+	case "env":
+		return tell(args[0], append(args[1:], ownVariables()...))
 	case "args":
-		b, err := json.Marshal(append(args[1:], os.Getenv("MTX_QUERY")))
-		f, err2 := os.OpenFile(args[0], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil || err2 != nil {
-			return 1
-		}
-		defer f.Close()
-		_, _ = f.Write(append(b, '\n'))
-		return 0
+		return tell(args[0], append(args[1:], os.Getenv("MTX_QUERY")))
 	case "publish":
 		r, err := mtx.New(mtx.Config{Paths: []mtx.PathConfig{{Name: "out", Sinks: []mtx.Sink{rtsp.Forward{URL: args[0], Transport: rtsp.TCP}}}}})
 		if err != nil || r.Start(context.Background()) != nil {
@@ -54,6 +53,31 @@ func child(what string, args []string) int {
 	return 1
 }
 
+// tell appends a line to a file.
+func tell(file string, words []string) int {
+	b, err := json.Marshal(words)
+	f, err2 := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil || err2 != nil {
+		return 1
+	}
+	defer f.Close()
+	_, _ = f.Write(append(b, '\n'))
+	return 0
+}
+
+// ownVariables are those that a command gets from us.
+func ownVariables() []string {
+	var out []string
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		if (strings.HasPrefix(name, "MTX_") || name == "RTSP_PORT" || name == "G1" || name == "G2") && name != childEnv {
+			out = append(out, e)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // childLine is the beginning of a command line of a hook.
 func childLine(t *testing.T, what string) string {
 	t.Helper()
@@ -64,7 +88,7 @@ func childLine(t *testing.T, what string) string {
 	if _, err := exec.LookPath("env"); err != nil {
 		t.Skip("there is no env")
 	}
-	return "env " + childEnv + "=" + what + " " + bin + " "
+	return "env GORACE=atexit_sleep_ms=0 " + childEnv + "=" + what + " " + bin + " " // the race detector would hold up its end
 }
 
 // calls returns the arguments with which a child was called.

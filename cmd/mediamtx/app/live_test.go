@@ -27,6 +27,8 @@ type live struct {
 	t *testing.T
 	p *peer
 	c *contract
+	// called are the endpoints whose answers were checked
+	called map[string]bool
 }
 
 func startLive(t *testing.T) *live {
@@ -36,8 +38,8 @@ func startLive(t *testing.T) *live {
 		"rtspEncryption: optional\nrtspsAddress: 127.0.0.1:0\nrtspServerCert: "+cert+"\nrtspServerKey: "+key+"\n"+
 		"rtmpEncryption: optional\nrtmpsAddress: 127.0.0.1:0\nrtmpServerCert: "+cert+"\nrtmpServerKey: "+key+"\n"+
 		"hlsSegmentDuration: 500ms\nhlsVariant: fmp4\npaths:\n  all_others: {}\n  rtmps: {record: yes, recordPartDuration: 100ms, recordPath: "+filepath.ToSlash(t.TempDir())+"/%path/%s-%f}\n"+
-		"  idle: {source: 'rtsp://user:secret@127.0.0.1:1/x'}\n", Options{})
-	l := &live{in, t, newPeer(t, in, fingerprint), theContract(t)}
+		"  idle: {source: 'rtsp://user:secret@127.0.0.1:1/x', forward: ['rtmp://127.0.0.1:1/x?pass=secret']}\n", Options{})
+	l := &live{in, t, newPeer(t, in, fingerprint), theContract(t), map[string]bool{}}
 	until(t, "servers", in.out, func() bool { return len(in.router.Protocols()) == 11 })
 	l.p.push("rtsp://"+in.addr("rtsp")+"/rtsp", "rtsps://"+in.addr("rtsps")+"/rtsps", "rtmp://"+in.addr("rtmp")+"/rtmp", "rtmps://"+in.addr("rtmps")+"/rtmps",
 		"srt://"+in.addr("srt")+"?streamid=publish:srt", "whip://"+in.addr("webrtc")+"/webrtc/whip")
@@ -56,19 +58,62 @@ func startLive(t *testing.T) *live {
 // get asks the API and checks the answer against the contract.
 func (l *live) get(pattern, path string) []byte {
 	l.t.Helper()
-	s, err := l.c.answer(pattern, "GET")
+	return l.ask("GET", pattern, path, "")
+}
+
+// ask sends a request that must succeed and checks the answer against the contract.
+func (l *live) ask(method, pattern, path, body string) []byte {
+	l.t.Helper()
+	s, err := l.c.answer(pattern, method)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	status, body := l.call(l.t, "api", "GET", path, "")
+	status, answer := l.call(l.t, "api", method, path, body)
 	if status != 200 {
-		l.t.Errorf("%s: %d %s", path, status, body)
+		l.t.Errorf("%s: %d %s", path, status, answer)
 		return nil
 	}
-	for _, e := range l.c.check(s, body) {
+	for _, e := range l.c.check(s, answer) {
 		l.t.Errorf("%s: %s", path, e)
 	}
-	return body
+	l.called[method+" "+pattern] = true
+	return answer
+}
+
+// checkChanges adds, changes, replaces and removes a path, while clients of all
+// protocols are there, and does what else changes something.
+func (l *live) checkChanges() {
+	l.t.Helper()
+	const config = "/v3/config/paths/"
+	for _, c := range []struct{ method, pattern, path, body string }{
+		{"POST", "/v3/auth/jwks/refresh", "", ""},
+		{"PATCH", "/v3/config/global/patch", "", `{"logLevel":"debug"}`},
+		{"PATCH", "/v3/config/pathdefaults/patch", "", `{"maxReaders":50}`},
+		{"POST", config + "add/{name}", config + "add/a/new", `{"maxReaders":3}`},
+		{"PATCH", config + "patch/{name}", config + "patch/a/new", `{"maxReaders":4}`},
+		{"POST", config + "replace/{name}", config + "replace/a/new", `{"source":"rtsp://user:secret@127.0.0.1:1/y"}`},
+		{"GET", config + "get/{name}", config + "get/a/new", ""},
+		{"GET", "/v3/paths/get/{name}", "/v3/paths/get/a/new", ""},
+		{"DELETE", config + "delete/{name}", config + "delete/a/new", ""},
+	} {
+		path := c.path
+		if path == "" {
+			path = c.pattern
+		}
+		l.ask(c.method, c.pattern, path, c.body)
+	}
+}
+
+// checkAllCalled reports endpoints of the contract that were left out.
+func (l *live) checkAllCalled() {
+	l.t.Helper()
+	for pattern, operations := range l.c.Paths {
+		for method := range operations {
+			if call := strings.ToUpper(method) + " " + pattern; !l.called[call] {
+				l.t.Errorf("%s was not called", call)
+			}
+		}
+	}
 }
 
 type anyList struct {
@@ -128,9 +173,12 @@ func TestLive(t *testing.T) {
 	l.checkLists(lists)
 	l.checkSecrets()
 	l.checkMetrics(lists)
+	l.checkChanges()
 	l.checkEcho()
+	l.checkMuxer()
 	l.checkKick()
 	l.checkRecordings()
+	l.checkAllCalled()
 }
 
 // checkRecordings removes what was recorded.
@@ -140,11 +188,11 @@ func (l *live) checkRecordings() {
 	if err := json.Unmarshal(l.get("/v3/recordings/get/{name}", "/v3/recordings/get/rtmps"), &rec); err != nil || len(rec.Segments) == 0 {
 		l.t.Fatal(err, rec)
 	}
-	for _, want := range []int{200, 400} { // it is gone then
-		query := url.Values{"path": {"rtmps"}, "start": {rec.Segments[0].Start}}
-		if status, body := l.call(l.t, "api", "DELETE", "/v3/recordings/deletesegment?"+query.Encode(), ""); status != want {
-			l.t.Errorf("deletesegment: %d %s, want %d", status, body, want)
-		}
+	const pattern = "/v3/recordings/deletesegment"
+	path := pattern + "?" + url.Values{"path": {"rtmps"}, "start": {rec.Segments[0].Start}}.Encode()
+	l.ask("DELETE", pattern, path, "")
+	if status, body := l.call(l.t, "api", "DELETE", path, ""); status != 400 {
+		l.t.Errorf("what is gone was removed: %d %s", status, body)
 	}
 }
 
@@ -232,18 +280,31 @@ func (l *live) checkMetrics(lists map[string]anyList) {
 			l.t.Errorf("%s: %v, the API has %v", family, got, want)
 		}
 	}
-	for _, name := range []string{
-		"paths_bytes_received", "paths_bytes_sent", "paths_inbound_bytes", "paths_outbound_bytes", "paths_readers", "hls_muxers_bytes_sent",
-		"rtsp_conns_bytes_received", "rtsp_conns_bytes_sent", "rtsp_sessions_bytes_received", "rtsp_sessions_bytes_sent",
-		"rtsp_sessions_rtp_packets_received", "rtsp_sessions_rtp_packets_sent", "rtsp_sessions_rtp_packets_lost", "rtsp_sessions_rtp_packets_in_error",
-		"rtsp_sessions_rtp_packets_jitter", "rtsp_sessions_rtcp_packets_received", "rtsp_sessions_rtcp_packets_sent",
-		"rtsp_sessions_rtcp_packets_in_error", "rtsps_sessions_bytes_sent", "rtmp_conns_bytes_received", "rtmp_conns_bytes_sent", "rtmps_conns_bytes_sent",
-		"srt_conns_packets_sent", "srt_conns_bytes_received_unique", "srt_conns_us_snd_duration", "srt_conns_ms_rtt", "srt_conns_mbps_send_rate",
-		"srt_conns_bytes_mss", "webrtc_sessions_bytes_received", "webrtc_sessions_rtp_packets_sent", "webrtc_sessions_rtcp_packets_received",
-		"rtsp_sessions_inbound_rtp_packets_lost", "webrtc_sessions_outbound_frames_discarded", "go_goroutines", "process_open_fds",
+	for family, suffixes := range contractMetrics() {
+		for _, suffix := range strings.Fields(suffixes) {
+			if len(fs[family+"_"+suffix].GetMetric()) == 0 {
+				l.t.Errorf("%s_%s is missing", family, suffix)
+			}
+		}
+	}
+	for family, labels := range map[string]string{
+		"paths": "name state", "hls_muxers": "name", "rtsp_conns": "id", "rtsps_conns": "id", "rtsp_sessions": "id path remoteAddr state",
+		"rtsps_sessions": "id path remoteAddr state", "rtmp_conns": "id path remoteAddr state", "rtmps_conns": "id path remoteAddr state",
+		"srt_conns": "id path remoteAddr state", "webrtc_sessions": "id path remoteAddr state", "forward_dests": "id path pos protocol state type",
+		"hls_sessions": "",
 	} {
-		if len(fs[name].GetMetric()) == 0 {
-			l.t.Errorf("%s is missing", name)
+		for _, m := range fs[family].GetMetric() {
+			var have []string
+			for _, p := range m.GetLabel() {
+				have = append(have, p.GetName())
+			}
+			slices.Sort(have)
+			if s := strings.Join(have, " "); s != labels {
+				l.t.Errorf("%s has the labels %s, want %s", family, s, labels)
+			}
+		}
+		if len(fs[family].GetMetric()) == 0 {
+			l.t.Errorf("%s is missing", family)
 		}
 	}
 	for _, name := range []string{"rtsp_sessions_bytes_sent", "rtmp_conns_bytes_sent", "srt_conns_bytes_sent", "webrtc_sessions_bytes_sent", "hls_muxers_bytes_sent", "paths_bytes_sent"} {
@@ -258,6 +319,32 @@ func (l *live) checkMetrics(lists map[string]anyList) {
 	id := lists["/v3/srtconns/list"].Items[0]["id"].(string)
 	if fs := l.metrics("?srt_conn=" + id); len(fs["srt_conns"].GetMetric()) != 1 || fs["paths"] != nil {
 		l.t.Error(fs)
+	}
+}
+
+// contractMetrics are what the metrics of a family end with, those of the first
+// releases and the newer names.
+func contractMetrics() map[string]string {
+	const (
+		bytes   = "bytes_received bytes_sent inbound_bytes outbound_bytes "
+		rtpOld  = "rtp_packets_received rtp_packets_sent rtp_packets_lost rtp_packets_jitter rtcp_packets_received rtcp_packets_sent "
+		rtp     = "inbound_rtp_packets inbound_rtp_packets_lost inbound_rtp_packets_jitter inbound_rtcp_packets outbound_rtp_packets outbound_rtcp_packets "
+		rtsp    = bytes + rtpOld + rtp + "rtp_packets_in_error rtcp_packets_in_error inbound_rtp_packets_in_error inbound_rtcp_packets_in_error outbound_rtp_packets_reported_lost outbound_rtp_packets_discarded"
+		dropped = "outbound_frames_discarded"
+	)
+	return map[string]string{
+		"paths": bytes + "readers inbound_frames_in_error", "hls_muxers": "bytes_sent outbound_bytes " + dropped,
+		"rtsp_conns": bytes, "rtsps_conns": bytes, "rtsp_sessions": rtsp, "rtsps_sessions": rtsp,
+		"rtmp_conns": bytes + dropped, "rtmps_conns": bytes + dropped, "webrtc_sessions": bytes + rtpOld + rtp + dropped,
+		"srt_conns": dropped + ` packets_sent packets_received packets_sent_unique packets_received_unique packets_send_loss packets_received_loss
+			packets_retrans packets_received_retrans packets_sent_ack packets_received_ack packets_sent_nak packets_received_nak packets_sent_km
+			packets_received_km us_snd_duration packets_received_belated packets_send_drop packets_received_drop packets_received_undecrypt bytes_sent
+			bytes_received bytes_sent_unique bytes_received_unique bytes_received_loss bytes_retrans bytes_received_retrans bytes_received_belated
+			bytes_send_drop bytes_received_drop bytes_received_undecrypt us_packets_send_period packets_flow_window packets_flight_size ms_rtt
+			mbps_send_rate mbps_receive_rate mbps_link_capacity bytes_avail_send_buf bytes_avail_receive_buf mbps_max_bw bytes_mss packets_send_buf
+			bytes_send_buf ms_send_buf ms_send_tsb_pd_delay packets_receive_buf bytes_receive_buf ms_receive_buf ms_receive_tsb_pd_delay
+			packets_reorder_tolerance packets_received_avg_belated_time packets_send_loss_rate packets_received_loss_rate`,
+		"go": "goroutines memstats_heap_alloc_bytes", "process": "open_fds resident_memory_bytes",
 	}
 }
 
@@ -303,6 +390,21 @@ func (l *live) checkKick() {
 	}
 }
 
+// checkMuxer kicks a muxer, of which the Control API has no way to. Its viewers get
+// another one.
+func (l *live) checkMuxer() {
+	l.t.Helper()
+	for s := range l.router.Sessions("hlsMuxer") {
+		if err := l.router.Kick(s.Kind, s.ID); err != nil {
+			l.t.Error(err)
+		}
+		until(l.t, "the muxer is gone", l.out, func() bool {
+			_, err := l.router.Session(s.Kind, s.ID)
+			return err != nil
+		})
+	}
+}
+
 func (l *live) kickAll(kind, state string) (n int) {
 	l.t.Helper()
 	for _, item := range l.list("/v3/" + kind + "/list").Items {
@@ -311,9 +413,7 @@ func (l *live) kickAll(kind, state string) (n int) {
 		}
 		n++
 		id := item["id"].(string)
-		if status, body := l.call(l.t, "api", "POST", "/v3/"+kind+"/kick/"+id, ""); status != 200 || string(body) != `{"status":"ok"}` {
-			l.t.Errorf("%s: %d %s", kind, status, body)
-		}
+		l.ask("POST", "/v3/"+kind+"/kick/{id}", "/v3/"+kind+"/kick/"+id, "")
 		until(l.t, "kick of "+kind, l.out, func() bool {
 			status, _ := l.call(l.t, "api", "GET", "/v3/"+kind+"/get/"+id, "")
 			return status == 404

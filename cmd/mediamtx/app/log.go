@@ -59,21 +59,38 @@ func newLogger(stdout io.Writer, o logOptions) (*logger, error) {
 // Configure changes the options. If a destination cannot be opened, all stays as
 // it was.
 func (c *logCore) Configure(o logOptions) error {
+	use, err := c.Prepare(o)
+	if err == nil {
+		use(true)
+	}
+	return err
+}
+
+// Prepare opens the destinations of other options. The returned function, which
+// must be called, puts the options in force, or forgets them.
+func (c *logCore) Prepare(o logOptions) (use func(bool), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.outputs != nil && c.options.equal(o) {
-		return nil
+		return func(bool) {}, nil
 	}
 	outputs, err := c.open(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, old := range c.outputs {
-		_ = old.Close() // nothing can be done about it, and nowhere to say it
-	}
-	c.options, c.outputs = o, outputs
-	c.level.Set(o.Level)
-	return nil
+	return func(good bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		unwanted := outputs
+		if good {
+			unwanted = c.outputs
+			c.options, c.outputs = o, outputs
+			c.level.Set(o.Level)
+		}
+		for _, out := range unwanted {
+			_ = out.Close() // nothing can be done about it, and nowhere to say it
+		}
+	}, nil
 }
 
 func (c *logCore) open(o logOptions) ([]output, error) {

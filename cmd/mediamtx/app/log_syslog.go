@@ -11,8 +11,11 @@ import (
 // syslogOutput sends messages to the system log, which adds the time.
 type syslogOutput struct{ *syslog.Writer }
 
-func openSyslog(prefix string) (output, error) {
-	w, err := syslog.New(syslog.LOG_INFO|syslog.LOG_DAEMON, prefix)
+func openSyslog(prefix string) (output, error) { return dialSyslog("", "", prefix) }
+
+// dialSyslog uses the log of this machine if no network is given.
+func dialSyslog(network, addr, prefix string) (output, error) {
+	w, err := syslog.Dial(network, addr, syslog.LOG_INFO|syslog.LOG_DAEMON, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("logDestinations: syslog cannot be reached: %w", err)
 	}

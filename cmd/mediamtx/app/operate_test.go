@@ -173,6 +173,28 @@ func TestChangesOfTheAPIItself(t *testing.T) {
 	if body := patch(`{"apiEncryption":true,"apiServerCert":"/nothing","apiServerKey":"/nothing"}`, 400); !strings.Contains(body, "apiServerCert") || in.addr("api") != before {
 		t.Error(body)
 	}
+	// what else is wrong with the change is known before the API ends
+	moved := `"apiAddress":"localhost:0"`
+	for _, c := range []struct{ doc, want string }{
+		{`{"apiAddress":"` + in.addr("metrics") + `"}`, "apiAddress"}, // of a server that stays
+		{`{` + moved + `,"metricsAddress":"` + taken.Addr().String() + `"}`, "metrics"},
+		{`{` + moved + `,"rtspAddress":"` + taken.Addr().String() + `","pprof":false}`, "rtsp"},
+		{`{"readTimeout":"4s","rtmp":true,"rtmpAddress":"` + taken.Addr().String() + `"}`, "rtmp"},
+		{`{"api":false,"metricsAddress":"` + taken.Addr().String() + `"}`, "metrics"},
+		{`{` + moved + `,"metricsEncryption":true,"metricsServerCert":"/nothing","metricsServerKey":"/nothing"}`, "metrics"},
+		{`{"logDestinations":["file"],"logFile":"/nothing/x.log"}`, "logFile"},
+	} {
+		_, old := in.call(t, "api", "GET", "/v3/config/global/get", "")
+		if body := patch(c.doc, 400); !strings.Contains(body, c.want) || in.addr("api") != before {
+			t.Errorf("%s: %s", c.doc, body)
+		}
+		if _, now := in.call(t, "api", "GET", "/v3/config/global/get", ""); !bytes.Equal(now, old) {
+			t.Errorf("%s changed something", c.doc)
+		}
+		if !in.serves("metrics") || !in.serves("pprof") || !in.serves("rtsp") {
+			t.Errorf("%s: a server is gone", c.doc)
+		}
+	}
 	patch(`{"readTimeout":"3s"}`, 200)
 	patch(`{"apiAddress":"localhost:0"}`, 200)
 	until(t, "another address", in.out, func() bool { return in.addr("api") != before && in.serves("api") })
@@ -411,8 +433,21 @@ func TestServersExchangePorts(t *testing.T) {
 	in := start(t, strings.NewReplacer("apiAddress: 127.0.0.1:0", "apiAddress: "+a, "metricsAddress: 127.0.0.1:0", "metricsAddress: "+m).
 		Replace(localServer+operated+noServers), Options{})
 	until(t, "servers", in.out, func() bool { return in.serves("api") && in.serves("metrics") })
-	if status, body := in.call(t, "api", "PATCH", "/v3/config/global/patch", `{"apiAddress":"`+m+`","metricsAddress":"`+a+`"}`); status != 200 {
-		t.Errorf("%d %s", status, body)
+	patch := func(doc string, want int) {
+		t.Helper()
+		if status, body := in.call(t, "api", "PATCH", "/v3/config/global/patch", doc); status != want {
+			t.Errorf("%s: %d %s, want %d", doc, status, body, want)
+		}
 	}
+	exchange := `"apiAddress":"` + m + `","metricsAddress":"` + a + `"`
+	patch(`{`+exchange+`,"metricsEncryption":true,"metricsServerCert":"/nothing","metricsServerKey":"/nothing"}`, 400)
+	if in.addr("api") != a || in.addr("metrics") != m {
+		t.Error("what was refused has happened")
+	}
+	patch(`{`+exchange+`}`, 200)
 	until(t, "exchange", in.out, func() bool { return in.addr("api") == m && in.addr("metrics") == a })
+	patch(`{"apiAddress":"`+a+`","metrics":false}`, 200) // the place of one that goes
+	until(t, "move", in.out, func() bool { return in.addr("api") == a && !in.serves("metrics") })
+	patch(`{"apiAddress":"`+m+`","metrics":true,"metricsAddress":"`+a+`"}`, 200) // and one that comes
+	until(t, "way back", in.out, func() bool { return in.addr("api") == m && in.addr("metrics") == a })
 }

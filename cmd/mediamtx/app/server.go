@@ -48,7 +48,7 @@ func (s *server) check() error {
 		fmt.Fprintf(s.Stdout, "WAR: %s\n", printable(w))
 	}
 	for _, k := range doc.NotInForce() {
-		fmt.Fprintf(s.Stdout, "WAR: not yet in force: %s\n", printable(k))
+		fmt.Fprintf(s.Stdout, "WAR: has no effect in this version: %s\n", printable(k))
 	}
 	file := info.File
 	if file == "" {
@@ -100,7 +100,9 @@ func (s *server) run(ctx context.Context) error {
 	s.setHooks(c.doc)
 	s.dump.log = log
 	s.dump.Configure(c.doc.DumpPackets, dumpDir(c.doc.LogFile))
-	s.router, err = mtx.New(cfg, mtx.WithLogger(log), mtx.WithConns(s.dump.Conn), mtx.WithHooks(s.commands.Hooks()), mtx.WithHooks(s.webhooks.Hooks()))
+	defer s.dump.Configure(false, "")
+	s.router, err = mtx.New(cfg, mtx.WithLogger(log), mtx.WithConns(s.dump.Conn), mtx.WithPackets(&s.dump),
+		mtx.WithHooks(s.commands.Hooks()), mtx.WithHooks(s.webhooks.Hooks()))
 	if err != nil {
 		return err
 	}
@@ -211,7 +213,7 @@ func (s *server) warn(log *slog.Logger, doc *config.Document, info *config.Info)
 		log.Warn(w) //nolint:sloglint // a whole sentence
 	}
 	for _, k := range doc.NotInForce() {
-		log.Warn("not yet in force", "key", k)
+		log.Warn("has no effect in this version", "key", k)
 	}
 }
 
@@ -235,10 +237,7 @@ func (s *server) reload(ctx context.Context, log *slog.Logger, file string) {
 	if ctx.Err() != nil {
 		return
 	}
-	e := hook.New(hook.ConfigRefused)
-	e.Error = err.Error()
-	s.webhooks.Emit(e)
-	s.feed.Emit(e)
+	s.tellRefused(err)
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		log.Error("the changed configuration is not used", "error", line)
 	}

@@ -2,14 +2,12 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +15,6 @@ import (
 	"github.com/org/mtx"
 	"github.com/org/mtx/cmd/mediamtx/config"
 	"github.com/org/mtx/controlapi"
-	"github.com/org/mtx/router"
 )
 
 // configuration is what is in force. Changes come from the file and from the
@@ -104,12 +101,13 @@ func (c *configuration) reload(ctx context.Context, sources *config.Sources) (*a
 	if c.doc.APIPersist == "" {
 		edits = (&config.Edits{}).Clone() // the file is what counts
 	}
-	return c.put(ctx, sources, edits)
+	return c.put(ctx, sources, edits, nil)
 }
 
 // put applies a configuration, or changes nothing. It is called with the lock
-// held.
-func (c *configuration) put(ctx context.Context, sources *config.Sources, edits *config.Edits) (*applied, error) {
+// held. certain is what is called before the server ends that a client of the
+// Control API waits at, when nothing can fail any longer; nil if nobody waits.
+func (c *configuration) put(ctx context.Context, sources *config.Sources, edits *config.Edits, certain func()) (*applied, error) {
 	doc, info, err := sources.Document(edits)
 	if err != nil {
 		return nil, err
@@ -118,14 +116,22 @@ func (c *configuration) put(ctx context.Context, sources *config.Sources, edits 
 	if err != nil {
 		return nil, err
 	}
-	if err := tryAPI(c.doc, doc); err != nil {
+	logging, err := c.s.log.Prepare(logOptionsOf(doc))
+	if err != nil {
 		return nil, err
 	}
 	keep, err := persist(doc.APIPersist, edits)
 	if err != nil {
+		logging(false)
 		return nil, err
 	}
-	ch, err := c.s.router.Apply(ctx, cfg)
+	var ch mtx.Changes
+	if certain == nil {
+		ch, err = c.s.router.Apply(ctx, cfg)
+	} else {
+		ch, err = c.applyFor(ctx, doc, cfg, certain)
+	}
+	logging(err == nil)
 	if err != nil {
 		_ = keep(false)
 		return nil, err
@@ -137,41 +143,7 @@ func (c *configuration) put(ctx context.Context, sources *config.Sources, edits 
 	c.sources, c.edits, c.doc = sources, edits, doc
 	c.s.setHooks(doc)
 	c.s.dump.Configure(doc.DumpPackets, dumpDir(doc.LogFile))
-	if err := c.s.log.Configure(logOptionsOf(doc)); err != nil {
-		log.Error("logging stays as it was", "error", err)
-	}
 	return &applied{doc, info, ch}, nil
-}
-
-// tryAPI tells why the Control API could not be served in its new place. Who
-// changes that through the API itself learns nothing of what happens later: the
-// connection ends with the old place.
-func tryAPI(old, next *config.Document) error {
-	if !next.API {
-		return nil
-	}
-	if next.APIEncryption && (next.APIServerCert != old.APIServerCert || next.APIServerKey != old.APIServerKey || !old.APIEncryption) {
-		if _, err := tls.LoadX509KeyPair(next.APIServerCert, next.APIServerKey); err != nil {
-			return fmt.Errorf("apiServerCert, apiServerKey: %w", err)
-		}
-	}
-	if next.APIAddress != old.APIAddress && !isOurs(old, next.APIAddress) {
-		ln, err := net.Listen("tcp", next.APIAddress)
-		if err != nil {
-			return fmt.Errorf("apiAddress: %w", err)
-		}
-		return ln.Close()
-	}
-	return nil
-}
-
-// isOurs tells whether an address is that of one of the servers, which may be about
-// to hand it over.
-func isOurs(d *config.Document, addr string) bool {
-	return slices.Contains([]string{
-		d.MetricsAddress, d.PprofAddress, d.PlaybackAddress, d.RTSPAddress, d.RTSPSAddress, d.RTMPAddress, d.RTMPSAddress,
-		d.HLSAddress, d.WebRTCAddress, d.WebRTCLocalTCPAddress,
-	}, addr)
 }
 
 // persist writes edits beside the file, so that a full disk is known before
@@ -212,34 +184,6 @@ func persist(file string, edits *config.Edits) (keep func(bool) error, err error
 		}
 		return err
 	}, nil
-}
-
-// change applies an edit of the Control API. It goes on if the request is over:
-// the change may restart the server that the request came through.
-func (c *configuration) change(ctx context.Context, edit func(*config.Document, *config.Edits) error) error {
-	result := make(chan error, 1)
-	started := c.s.background(func(ctx context.Context) {
-		if err := c.lock(ctx); err != nil {
-			result <- err
-			return
-		}
-		defer c.unlock()
-		edits := c.edits.Clone()
-		err := edit(c.doc, edits)
-		if err == nil {
-			_, err = c.put(ctx, c.sources, edits)
-		}
-		result <- err
-	})
-	if !started {
-		return router.ErrClosed
-	}
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		return controlapi.ErrUnderWay
-	}
 }
 
 // document returns what is in force, as it can be shown.

@@ -5,13 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/org/mtx"
 	"github.com/org/mtx/controlapi"
+	"github.com/org/mtx/protocol/httpserver"
+	"github.com/org/mtx/router/routertest"
 )
 
 // startStore starts a server and gives access to its configuration as the
@@ -136,6 +141,26 @@ func TestStoreKeepsChanges(t *testing.T) {
 	}
 }
 
+// What was kept and cannot be used keeps the server from starting, with the reason.
+func TestKeptChangesThatCannotWork(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, kept := filepath.Join(dir, "mediamtx.yml"), filepath.Join(dir, "kept.yml")
+	writeFile(t, file, localServer+noServers+"apiPersist: "+kept+"\n")
+	for text, want := range map[string]string{
+		"{":                           "the file is damaged",
+		"global: {rtspAddress: zz}":   "rtspAddress",
+		"global: {apiPersist: {}}":    "apiPersist",
+		"paths: {cam: {nonsense: 1}}": "nonsense",
+	} {
+		writeFile(t, kept, text)
+		var out routertest.Log
+		if code := Run(t.Context(), Options{Args: []string{file}, Stdout: &out, Stderr: &out}); code != 1 || !strings.Contains(out.String(), want) || !strings.Contains(out.String(), "kept.yml") {
+			t.Errorf("%s: exit code %d, %s", text, code, &out)
+		}
+	}
+}
+
 func TestReloadForgetsChanges(t *testing.T) {
 	t.Parallel()
 	in, c := startStore(t, localServer+noServers+"paths: {old: {}}\n")
@@ -144,6 +169,67 @@ func TestReloadForgetsChanges(t *testing.T) {
 	}
 	writeFile(t, in.file, localServer+noServers+"paths: {old: {}, new: {}}\n")
 	until(t, "reload", in.out, func() bool { return len(in.router.Config().Paths) == 2 && in.router.Config().Paths[0].Name == "new" })
+}
+
+// Who waits for the change of another when the API ends is told that nothing was
+// changed, and nothing is.
+func TestChangeIsWithdrawn(t *testing.T) {
+	t.Parallel()
+	in, c := startStore(t, localServer+noServers)
+	if err := c.lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- c.AddPath(ctx, "cam", raw(`{}`)) }()
+	cancel()
+	if err := <-result; !errors.Is(err, controlapi.ErrEnding) {
+		t.Error(err)
+	}
+	c.unlock()
+	if err := c.AddPath(t.Context(), "other", raw(`{}`)); err != nil {
+		t.Error(err)
+	}
+	if p := in.router.Config().Paths; len(p) != 1 || p[0].Name != "other" {
+		t.Errorf("%+v", p)
+	}
+}
+
+// brittle is an endpoint that does not start with a certain timeout.
+type brittle struct{ httpserver.Listen }
+
+func (e brittle) Serve(ctx context.Context, h http.Handler, ready func(net.Addr)) error {
+	if e.ReadTimeout == 3*time.Second {
+		return errors.New("broken")
+	}
+	return e.Listen.Serve(ctx, h, ready)
+}
+
+// If the API does not come back in spite of everything, all is as it was.
+func TestChangeIsTakenBack(t *testing.T) {
+	t.Parallel()
+	var c *configuration
+	in := start(t, localServer+operated+noServers, Options{store: func(s *configuration) { c = s }, Extend: []func(*mtx.Config){func(cfg *mtx.Config) {
+		for _, p := range cfg.Protocols {
+			if api, ok := p.(*controlapi.Server); ok {
+				api.HTTP = brittle{api.HTTP.(httpserver.Listen)}
+			}
+		}
+	}}})
+	until(t, "servers", in.out, func() bool { return len(in.router.Protocols()) == 4 })
+	err := c.PatchGlobal(t.Context(), raw(`{"readTimeout":"3s"}`))
+	if err == nil || !strings.Contains(err.Error(), "broken") {
+		t.Error(err)
+	}
+	if _, body := in.call(t, "api", "GET", "/v3/config/global/get", ""); !strings.Contains(string(body), `"readTimeout":"10s"`) {
+		t.Errorf("%s", body)
+	}
+	if status, _ := in.call(t, "api", "GET", "/readyz", ""); status != 200 || !strings.Contains(in.out.String(), "the change is taken back") {
+		t.Errorf("%d\n%s", status, in.out)
+	}
+	if err := c.PatchGlobal(t.Context(), raw(`{"readTimeout":"4s"}`)); err != nil {
+		t.Error(err)
+	}
 }
 
 // Changes from everywhere at once neither block each other nor get lost.

@@ -126,7 +126,7 @@ func (s laterSource) Type() string { return s.Family + "Source" }
 
 // Run implements router.Source.
 func (s laterSource) Run(ctx context.Context, run *router.SourceRun) error {
-	run.Log.Warn("sources of this kind are not yet in force", "kind", s.Family)
+	run.Log.Warn("sources of this kind have no effect in this version", "kind", s.Family)
 	<-ctx.Done()
 	return ctx.Err()
 }

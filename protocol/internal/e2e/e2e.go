@@ -49,7 +49,7 @@ func Run(t testing.TB, name string, args ...string) (stdout, stderr string) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), errors.Join(err, ctx.Err()), errs.String())
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), errors.Join(err, ctx.Err()), Tail(errs.String()))
 	}
 	return out.String(), errs.String()
 }
@@ -57,25 +57,5 @@ func Run(t testing.TB, name string, args ...string) (stdout, stderr string) {
 // Start starts a program that works until the test ends, or until stop.
 func Start(t testing.TB, name string, args ...string) (stop func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = stopTime
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	stop = func() {
-		cancel()
-		_ = cmd.Wait()
-	}
-	t.Cleanup(func() {
-		stop()
-		if t.Failed() {
-			t.Logf("%s: %s", name, errs.String())
-		}
-	})
-	return stop
+	return launch(t, exec.Command(name, args...)).Stop //nolint:noctx // it is stopped at the end of the test
 }

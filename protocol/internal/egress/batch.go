@@ -169,6 +169,9 @@ func (b *Batch) send() {
 	}
 	b.clock()
 	s := b.entries[0].dest.socket
+	if s.Tapped() {
+		b.show(s)
+	}
 	if s.mode.Load() == modePlain {
 		b.sendPlain(s)
 	} else {

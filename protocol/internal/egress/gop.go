@@ -1,5 +1,7 @@
 package egress
 
+import "time"
+
 // messageOverhead is about what a message takes beside its media, bytes.
 const messageOverhead = 256
 
@@ -10,6 +12,7 @@ type GOP struct {
 	list  []*Message
 	bytes int
 	keyed bool
+	came  time.Time // the key frame did
 }
 
 // Add keeps a message, before it is sent. begins tells that it is the start of a key
@@ -18,7 +21,7 @@ type GOP struct {
 func (g *GOP) Add(m *Message, begins bool, limit int) {
 	if begins || limit <= 0 {
 		g.Clear()
-		g.keyed = begins && limit > 0
+		g.keyed, g.came = begins && limit > 0, time.Now()
 	}
 	if !g.keyed {
 		return
@@ -31,8 +34,14 @@ func (g *GOP) Add(m *Message, begins bool, limit int) {
 	g.list = append(g.list, m)
 }
 
-// Messages returns what is kept, for Group.Add. The slice is valid until the next call.
-func (g *GOP) Messages() []*Message { return g.list }
+// Messages returns what is kept, for Group.Add, unless the key frame is older than maxAge: then it is forgotten. The
+// slice is valid until the next call.
+func (g *GOP) Messages(maxAge time.Duration) []*Message {
+	if g.keyed && time.Since(g.came) > maxAge {
+		g.Clear()
+	}
+	return g.list
+}
 
 // Clear forgets everything up to the next key frame.
 func (g *GOP) Clear() {

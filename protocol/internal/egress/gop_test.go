@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -22,8 +23,8 @@ func TestGOP(t *testing.T) {
 	}
 	want := func(what string, list ...*Message) {
 		t.Helper()
-		if !slices.Equal(g.Messages(), list) {
-			t.Errorf("%s: %d messages, want %d", what, len(g.Messages()), len(list))
+		if !slices.Equal(g.Messages(time.Minute), list) {
+			t.Errorf("%s: %d messages, want %d", what, len(g.Messages(time.Minute)), len(list))
 		}
 	}
 	const limit = 10000
@@ -45,6 +46,33 @@ func TestGOP(t *testing.T) {
 		}
 		m.Release()
 	}
+}
+
+// What is old is forgotten, up to the next key frame.
+func TestGOPAge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool(1)
+		defer p.Close()
+		var g GOP
+		defer g.Clear()
+		add := func(begins bool) {
+			m := p.NewMessage()
+			g.Add(m, begins, 10000)
+			m.Release()
+		}
+		for step, ca := range []struct {
+			begins bool
+			pause  time.Duration
+			want   int
+		}{{true, 0, 1}, {false, time.Minute, 2}, {false, time.Second, 0}, {false, 0, 0}, {true, 0, 1}} {
+			add(ca.begins)
+			time.Sleep(ca.pause)
+			if n := len(g.Messages(time.Minute)); n != ca.want {
+				t.Errorf("step %d: %d messages, want %d", step, n, ca.want)
+			}
+		}
+	})
 }
 
 // backlogOf makes units of about 20 KB, of which the first is a key frame.

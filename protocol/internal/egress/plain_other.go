@@ -19,7 +19,7 @@ func (b *Batch) sendPlain(s *UDPSocket) {
 		for range e.packets {
 			n := min(e.segment, len(data))
 			s.UDPConn.SetWriteDeadline(time.Now().Add(plainPatience)) //nolint:errcheck // a closed socket fails below
-			if _, err := s.WriteToUDPAddrPort(data[:n], e.dest.addr); err != nil {
+			if _, err := s.UDPConn.WriteToUDPAddrPort(data[:n], e.dest.addr); err != nil {
 				e.lost(1)
 			} else {
 				e.sent(1, n, b.now)

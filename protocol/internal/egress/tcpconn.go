@@ -17,6 +17,9 @@ const (
 
 	// maxControlBytes of control messages may wait behind media.
 	maxControlBytes = 256 << 10
+
+	// closeGrace bounds how long Close waits for what is queued.
+	closeGrace = 250 * time.Millisecond
 )
 
 // ErrControlQueueFull is returned by TCPConn.Write when the other side does not take what it asked for.
@@ -53,6 +56,7 @@ type TCPConn struct {
 	idle     sync.Cond // draining became false
 	err      error     // why nothing more is written
 	draining bool      // a goroutine owns the socket and the first q.busy items
+	flushing bool      // closed, but the queue is still written
 	q        tcpQueue
 
 	// Arguments and results of the callbacks below, which are made once, so that a write allocates nothing.
@@ -186,11 +190,20 @@ func (c *TCPConn) fail(err error) {
 	}()
 }
 
-// Close closes the connection at once. What is waiting is lost. No goroutine of the connection writes after Close returned.
+// Close closes the connection. No goroutine of the connection writes after Close returned.
+//
+// A connection that is written to directly is closed at once; what is waiting is lost, since the other side does not take it.
+// Of any other, all that was written waits in the queue, so Close first waits, for up to 250 ms, until that is out.
 func (c *TCPConn) Close() error {
 	c.mu.Lock()
 	if c.err == nil {
 		c.err = net.ErrClosed
+		if c.flushing = c.rc == nil && c.draining; c.flushing {
+			defer time.AfterFunc(closeGrace, c.abandon).Stop()
+		}
+	}
+	for c.flushing && c.draining {
+		c.idle.Wait()
 	}
 	if !c.draining {
 		c.q.clear()
@@ -205,6 +218,14 @@ func (c *TCPConn) Close() error {
 	}
 	c.mu.Unlock()
 	return err
+}
+
+// abandon makes Close wait no longer for the other side.
+func (c *TCPConn) abandon() {
+	c.mu.Lock()
+	c.flushing = false
+	c.idle.Broadcast()
+	c.mu.Unlock()
 }
 
 // purge throws away what waits for a reader, but for what is being written.

@@ -136,7 +136,7 @@ func (c *TCPConn) drain() {
 	var bufs [][]byte
 	for {
 		c.mu.Lock()
-		if c.err != nil {
+		if c.err != nil && !c.flushing {
 			c.q.clear()
 		}
 		if c.q.len() == 0 {
@@ -159,6 +159,7 @@ func (c *TCPConn) drain() {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				err = ErrWriteTimeout
 			}
+			c.flushing = false
 			c.fail(err)
 		}
 		c.mu.Unlock()

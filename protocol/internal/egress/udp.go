@@ -29,6 +29,7 @@ type UDPSocket struct {
 	rc   syscall.RawConn
 	ipv4 bool // AF_INET: takes no IPv6 addresses
 	mode atomic.Int32
+	tap  tap
 }
 
 // WrapUDP prepares a socket for sending batches. The socket is asked for a send buffer of 4 MiB. It must not be connected.

@@ -43,7 +43,14 @@ func Wrap(c net.PacketConn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{PacketConn: u, socket: s}, nil
+	return &Conn{PacketConn: s, socket: s}, nil
+}
+
+// SetTap shows the datagrams of the socket, see egress.UDPSocket.SetTap; not those of anything else than a *net.UDPConn.
+func (c *Conn) SetTap(name string, t egress.Tap) {
+	if c.socket != nil {
+		c.socket.SetTap(name, t)
+	}
 }
 
 // SetReadBuffer sets the size of the receive buffer of the socket in bytes.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/org/mtx/protocol/internal/egress"
 )
 
 // Defaults of Config.
@@ -61,6 +63,10 @@ type Config struct {
 	// KeyRefresh is after how many sent packets a new encryption key comes into use, KeyPreAnnounce how many packets earlier
 	// it is announced. Defaults: 2^24 and 2^12.
 	KeyRefresh, KeyPreAnnounce int
+
+	// Tap is shown all datagrams, under the name TapName. Default: none.
+	Tap     egress.Tap
+	TapName string
 
 	// Log gets what goes wrong with single callers, at debug level: there is one line per refused handshake.
 	// Default: discard.

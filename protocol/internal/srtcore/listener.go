@@ -77,6 +77,7 @@ func Listen(sock *net.UDPConn, cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("srt: %w", err)
 	}
+	s.SetTap(cfg.TapName, cfg.Tap)
 	setReceiveBuffer(sock, cfg.ReceiveBuffer)
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Listener{
@@ -152,9 +153,12 @@ func (l *Listener) receive(ctx context.Context) {
 			time.Sleep(nap)
 			continue
 		}
-		now := l.now()
+		now, tapped := l.now(), l.sock.Tapped()
 		for i := range n {
 			if data, addr, ok := in.datagram(i); ok {
+				if tapped {
+					l.sock.Received(addr, data)
+				}
 				l.datagram(ctx, b, data, addr, now)
 			}
 		}
