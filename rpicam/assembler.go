@@ -28,7 +28,7 @@ type assembler struct {
 
 	mu       sync.Mutex // guards the following, and the reading of pictures
 	split    splitter
-	line     timeline
+	line     *timeline
 	stamped  bool // stamps are expected
 	pictures int  // so far
 	stamps   int  // so far

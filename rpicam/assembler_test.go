@@ -16,7 +16,7 @@ import (
 func assembled(stamped bool) (*assembler, *[]int64) {
 	out := &[]int64{}
 	a := &assembler{
-		now: time.Now, stamped: stamped, line: timeline{interval: 10 * time.Millisecond},
+		now: time.Now, stamped: stamped, line: &timeline{interval: 10 * time.Millisecond},
 		deliver: func(pts int64, _ time.Time, _ [][]byte) error { *out = append(*out, pts/900); return nil },
 	}
 	a.split = newAnnexB(a.picture)

@@ -26,9 +26,11 @@
 //
 // # Limits of the program
 //
-// It has one output and takes no orders while it runs. So there is no secondary
-// stream, and a change of any setting starts it anew, which takes a second or
-// two. The text overlay needs its stage annotate_cv, a package of its own on
+// It has one output and takes no orders while it runs: its preview of another size
+// (lores) is not encoded, and of its keys and signals none sets a control. So there
+// is no secondary stream, and a change of any setting starts it anew, which takes a
+// second or two. Readers stay connected meanwhile, unless the codec is another one
+// (see [Source.CanUpdate]). The text overlay needs its stage annotate_cv, a package of its own on
 // Raspberry Pi OS (rpicam-apps-opencv-postprocess); without it the stream has no
 // overlay, and a warning says so.
 package rpicam

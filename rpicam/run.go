@@ -35,7 +35,35 @@ func (s Source) Run(ctx context.Context, run *router.SourceRun) error {
 	return s.run(ctx, run, findEncoder(os.DirFS("/")), stampFile)
 }
 
+// CanUpdate implements router.HotSource: the program is started anew with the new
+// settings, and the stream goes on, unless its codec is another one.
+func (s Source) CanUpdate(next router.Source) bool {
+	n, ok := next.(Source)
+	return ok && !n.Secondary && (n.Codec == CodecMJPEG) == (s.Codec == CodecMJPEG) && n.Validate() == nil
+}
+
+// run runs the program, again whenever the settings change.
 func (s Source) run(ctx context.Context, run *router.SourceRun, e encoder, stamps string) error {
+	w := &publication{run: run, mjpeg: s.Codec == CodecMJPEG}
+	defer w.close()
+	for {
+		err := s.runOnce(ctx, w, e, stamps)
+		changed, ok := errors.AsType[*changedError](err)
+		if !ok {
+			return err
+		}
+		run.Log.Info("camera program is started again with other settings")
+		s = changed.to
+	}
+}
+
+// changedError says that there are other settings.
+type changedError struct{ to Source }
+
+func (*changedError) Error() string { return "there are other settings" }
+
+func (s Source) runOnce(ctx context.Context, w *publication, e encoder, stamps string) error {
+	run := w.run
 	if s.Secondary {
 		return errSecondary
 	}
@@ -68,11 +96,12 @@ func (s Source) run(ctx context.Context, run *router.SourceRun, e encoder, stamp
 		return err
 	}
 	run.Log.Debug("camera program starts", "program", program, "arguments", args)
-	return s.drive(ctx, run, program, args, stamped)
+	return s.drive(ctx, w, program, args, stamped)
 }
 
 // drive runs the program until it ends, or must be ended.
-func (s Source) drive(ctx context.Context, run *router.SourceRun, program string, args []string, stamped bool) error {
+func (s Source) drive(ctx context.Context, w *publication, program string, args []string, stamped bool) error {
+	run := w.run
 	p, err := start(program, args, stamped, func(line string) {
 		run.Log.Debug("camera program says", "line", line)
 		if s.TextOverlay != "" && strings.Contains(line, stageMissing) {
@@ -83,14 +112,12 @@ func (s Source) drive(ctx context.Context, run *router.SourceRun, program string
 	if err != nil {
 		return fmt.Errorf("%s cannot be started: %w", path.Base(program), err)
 	}
-	w := &publication{run: run, mjpeg: s.Codec == CodecMJPEG}
 	fault, read := w.read(ctx, p, s.interval(), stamped)
 	defer func() {
 		p.stop(run.Log)
 		p.close()
 		<-read // nothing is delivered after this
 		p.messages.Wait()
-		w.close()
 	}()
 	err = s.watch(ctx, p, w, fault)
 	if !errors.Is(err, errProgramEnded) {
@@ -115,6 +142,15 @@ func (s Source) watch(ctx context.Context, p *process, w *publication, fault <-c
 			return errProgramEnded
 		case err := <-fault:
 			return err
+		case next := <-w.run.Updates:
+			to, ok := next.(Source)
+			if !ok {
+				continue
+			}
+			if s = s.with(to.ReadTimeout); s != to {
+				return &changedError{to}
+			}
+			timeout = s.timeout() // of which the program knows nothing
 		case <-tick.C:
 		}
 		if n := w.count.Load(); n != seen {
@@ -123,6 +159,11 @@ func (s Source) watch(ctx context.Context, p *process, w *publication, fault <-c
 			return fmt.Errorf("the camera delivered no picture for %v%s", timeout, quoted(p.said.String()))
 		}
 	}
+}
+
+func (s Source) with(readTimeout time.Duration) Source {
+	s.ReadTimeout = readTimeout
+	return s
 }
 
 // epitaph tells why a program is gone.
@@ -161,10 +202,11 @@ func quoted(said string) string {
 	return fmt.Sprintf("; it said %q", said)
 }
 
-// publication publishes the pictures of one run of the program.
+// publication publishes the pictures of the program, also when it is started again.
 type publication struct {
 	run   *router.SourceRun
 	mjpeg bool
+	line  timeline
 	pub   *router.Publisher // nil: no key frame has come
 	count atomic.Int64      // of pictures
 }
@@ -172,7 +214,8 @@ type publication struct {
 // read reads pictures and time stamps. The first fault is sent; done is closed
 // when nothing is read anymore.
 func (w *publication) read(ctx context.Context, p *process, interval time.Duration, stamped bool) (fault chan error, done chan struct{}) {
-	a := &assembler{now: time.Now, stamped: stamped, line: timeline{interval: interval}}
+	w.line.interval = interval
+	a := &assembler{now: time.Now, stamped: stamped, line: &w.line}
 	a.deliver = func(pts int64, ntp time.Time, payload [][]byte) error { return w.deliver(ctx, pts, ntp, payload) }
 	if w.mjpeg {
 		a.split = newJPEGs(func(b []byte) { a.picture([][]byte{b}) })

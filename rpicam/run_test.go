@@ -135,6 +135,85 @@ func TestSourceIsThereAgain(t *testing.T) {
 	l.wait(t, func(s string) bool { return strings.Count(s, `msg="stream is available"`) >= 3 })
 }
 
+// A change of settings starts the program again, and the stream goes on with growing
+// time stamps; another codec is another stream.
+func TestChange(t *testing.T) {
+	t.Parallel()
+	for name, words := range map[string]string{"stamped": "mjpeg", "not stamped": "nostamps-mjpeg"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := behaving(t, words)
+			r, l := pull(t, s)
+			st := routertest.WaitReady(t, r, "cam")
+			sub, err := st.Subscribe(router.SubscribeOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Close()
+			last := int64(-1)
+			more := func() {
+				t.Helper()
+				for range 20 {
+					_, u, err := sub.Next(t.Context())
+					if err != nil {
+						t.Fatalf("%v: %v", err, st.Err())
+					}
+					if u.PTS <= last {
+						t.Errorf("time stamp %d after %d", u.PTS, last)
+					}
+					last = u.PTS
+				}
+			}
+			apply := func(s Source) {
+				t.Helper()
+				cfg := r.Config()
+				cfg.Paths = []router.PathConfig{{Name: "cam", Source: s}}
+				if _, err := r.Apply(t.Context(), cfg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			more()
+			for n := range 3 {
+				s.Brightness, s.FPS = float64(n)/10+0.1, 60
+				apply(s)
+				l.wait(t, func(text string) bool { return strings.Contains(text, "--brightness="+number(s.Brightness)+" ") })
+				more()
+			}
+			s.Codec = CodecHardwareH264
+			apply(s)
+			<-st.Done()
+			if left := running(t, filepath.Dir(s.Program)); strings.Contains(left, "--codec=mjpeg") {
+				t.Errorf("still there: %s", left)
+			}
+		})
+	}
+}
+
+func TestCanUpdate(t *testing.T) {
+	t.Parallel()
+	s := Default()
+	for name, c := range map[string]struct {
+		set  func(*Source)
+		want bool
+	}{
+		"control":   {func(s *Source) { s.EV = 1 }, true},
+		"encoder":   {func(s *Source) { s.Codec = CodecSoftwareH264 }, true},
+		"size":      {func(s *Source) { s.Width = 640 }, true},
+		"codec":     {func(s *Source) { s.Codec = CodecMJPEG }, false},
+		"secondary": {func(s *Source) { s.Secondary = true }, false},
+		"invalid":   {func(s *Source) { s.Brightness = 2 }, false},
+	} {
+		n := s
+		c.set(&n)
+		if got := s.CanUpdate(n); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if s.CanUpdate(&routertest.Source{}) {
+		t.Error("another source")
+	}
+}
+
 // Stopping ends the program, whatever it does about signals, and what it
 // started.
 func TestStop(t *testing.T) {

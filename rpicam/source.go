@@ -127,7 +127,7 @@ type Source struct {
 	ReadTimeout time.Duration
 }
 
-var _ router.Source = Source{}
+var _ router.HotSource = Source{}
 
 // Default returns a source with the settings that are usual.
 func Default() Source {

@@ -100,6 +100,9 @@ func (r *reader) u64() uint64 { return binary.BigEndian.Uint64(r.take(8)) }
 // its flags.
 func (r *reader) full() (flags uint32) { return r.u32() & 0xffffff }
 
+// version reads the head of a full box too.
+func (r *reader) version() uint32 { return r.u32() >> 24 }
+
 // count reads the number of entries of a table; each takes size bytes.
 func (r *reader) count(size int) (int, error) {
 	n := r.u32()

@@ -120,9 +120,10 @@ func TestParse(t *testing.T) {
 		data   []byte
 		frames []int
 		period time.Duration
+		begin  int64 // of video
 	}{
-		"plain":      {plain(t), []int{50, 90}, 2 * time.Second},
-		"fragmented": {fragmented(t), []int{75, 150}, 3 * time.Second},
+		"plain":      {plain(t), []int{50, 90}, 2 * time.Second, 7200}, // its edit list begins before its first picture
+		"fragmented": {fragmented(t), []int{75, 150}, 3 * time.Second, 0},
 	} {
 		s, err := parse(c.data)
 		if err != nil {
@@ -138,7 +139,7 @@ func TestParse(t *testing.T) {
 			}
 		}
 		for i, sm := range s.tracks[0].samples {
-			if want := built.samples[i]; sm.pts != want.pts || sm.dts != want.dts || !bytes.Equal(bytes.Join(sm.payload, nil), bytes.Join(want.payload, nil)) {
+			if want := built.samples[i]; sm.pts != want.pts+c.begin || sm.dts != want.dts+c.begin || !bytes.Equal(bytes.Join(sm.payload, nil), bytes.Join(want.payload, nil)) {
 				t.Fatalf("%s: frame %d differs", name, i)
 			}
 		}
@@ -195,8 +196,8 @@ func TestParseRefuses(t *testing.T) {
 		"empty":            {nil, "not an MP4 file"},
 		"text":             {[]byte("hello, this is a text\n"), "not an MP4 file"},
 		"truncated":        {p[:len(p)/2], "truncated"},
-		"no codec":         {edit(p, "avc1", -4, []byte("xxxx")...), "track 1: the codec"},
-		"time scale 0":     {edit(p, "mdhd", 12, u32(0)...), "track 1: the codec cannot be read: invalid timescale"},
+		"no codec":         {edit(p, "avc1", -4, []byte("xxxx")...), `track 1: the codec "xxxx" cannot be read: `},
+		"time scale 0":     {edit(p, "mdhd", 12, u32(0)...), "track 1: its time scale is zero"},
 		"2^32 frames":      {edit(p, "stsz", 8, u32(1<<32-1)...), "track 1: H264: the file is truncated"},
 		"equal frames":     {edit(p, "stsz", 4, append(u32(1), u32(1<<32-1)...)...), "track 1: H264: there are too many frames"},
 		"2^32 durations":   {edit(p, "stts", 8, u32(1<<32-1)...), "track 1: H264: its tables do not agree"},
@@ -223,6 +224,9 @@ func TestParseRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(plain(f))
 	f.Add(fragmented(f))
+	f.Add(withEdits(f, elst([3]int64{500, -1, normal}, [3]int64{1000, 1024, normal}), elst([3]int64{0, 1024, normal})))
+	f.Add(quickTime("ulaw", 8000, 1, 400, make([]byte, 400)))
+	f.Add(fragment(f, &codecs.LPCM{BitDepth: 24, SampleRate: 48000, ChannelCount: 2}, 48000, 2, 800, make([]byte, 4800)))
 	for _, c := range []string{"av1", "vp9", "h265"} {
 		data, err := segments.ReadFile("segments/" + c + ".mp4")
 		if err != nil {
@@ -231,13 +235,22 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		began := time.Now()
 		s, err := parse(data)
+		if took := time.Since(began); took > time.Second {
+			t.Fatalf("%d bytes took %v", len(data), took)
+		}
 		if err != nil {
 			return
 		}
 		for _, tr := range s.tracks {
 			if len(tr.samples) == 0 || tr.codec == nil || s.period <= 0 {
 				t.Fatal("a segment that cannot be played is accepted")
+			}
+			for i := 1; i < len(tr.samples); i++ {
+				if tr.samples[i].dts < tr.samples[i-1].dts {
+					t.Fatal("decoding times go back")
+				}
 			}
 		}
 	})

@@ -12,11 +12,17 @@ type frame struct {
 	shift     int64 // presentation time minus decoding time
 }
 
-var errTooMany = errors.New("there are too many frames")
+var (
+	errTooMany  = errors.New("there are too many frames")
+	errDisagree = errors.New("its tables do not agree")
+)
 
 // plainFrames reads the sample tables of a track (ISO 14496-12 section 8.6 and
 // 8.7). They are empty in fragmented files.
-func plainFrames(trak box) ([]frame, error) {
+//
+// Of uncompressed audio (samples), of which each sample of all channels counts as a frame,
+// a frame is what is in one place.
+func plainFrames(trak box, samples bool) ([]frame, error) {
 	stbl, err := trak.child("mdia", "minf", "stbl")
 	if err != nil {
 		return nil, err
@@ -28,6 +34,12 @@ func plainFrames(trak box) ([]frame, error) {
 	tables := map[string]*reader{}
 	for _, b := range list {
 		tables[b.typ] = &reader{buf: b.body}
+	}
+	if samples {
+		frames, err := plainPieces(tables)
+		if frames != nil || err != nil {
+			return frames, err
+		}
 	}
 	frames, err := readSizes(tables["stsz"])
 	if err != nil || len(frames) == 0 {
@@ -76,6 +88,69 @@ func readSizes(r *reader) ([]frame, error) {
 	return frames, nil
 }
 
+// plainPieces returns a frame per piece (chunk) of a file whose frames are equal; nil if
+// they are not.
+func plainPieces(tables map[string]*reader) ([]frame, error) {
+	r := tables["stsz"]
+	if r == nil {
+		return nil, missingError("stsz")
+	}
+	r = &reader{buf: r.buf}
+	r.full()
+	size, n := uint64(r.u32()), uint64(r.u32())
+	if r.short {
+		return nil, errTruncated
+	}
+	if size == 0 || n == 0 {
+		return nil, nil
+	}
+	if err := checkSteps(tables["stts"], n); err != nil {
+		return nil, err
+	}
+	pieces, err := readChunks(tables["stco"], tables["co64"])
+	if err != nil {
+		return nil, err
+	}
+	frames := make([]frame, 0, len(pieces))
+	left := n
+	err = eachChunk(tables["stsc"], pieces, func(pos, per uint64) {
+		if k := min(per, left); k > 0 {
+			frames = append(frames, frame{pos: pos, size: k * size, duration: int64(k)})
+			left -= k
+		}
+	})
+	if err == nil && left > 0 {
+		err = errDisagree
+	}
+	return frames, err
+}
+
+// checkSteps fails unless n frames are one unit of time long each.
+func checkSteps(r *reader, n uint64) error {
+	if r == nil {
+		return missingError("stts")
+	}
+	r = &reader{buf: r.buf}
+	r.full()
+	entries, err := r.count(8)
+	if err != nil {
+		return err
+	}
+	for range entries {
+		k, step := uint64(r.u32()), r.u32()
+		if k > n {
+			return errDisagree
+		}
+		if n -= k; k > 0 && step != 1 {
+			return errPCMScale
+		}
+	}
+	if n > 0 {
+		return errDisagree
+	}
+	return nil
+}
+
 // runs reads a table of pairs: how many frames, and a value.
 func runs(r *reader, frames []frame, set func(f *frame, v uint32)) error {
 	r.full()
@@ -87,7 +162,7 @@ func runs(r *reader, frames []frame, set func(f *frame, v uint32)) error {
 	for range n {
 		count, v := uint64(r.u32()), r.u32()
 		if count > uint64(len(frames)-i) {
-			return errors.New("its tables do not agree")
+			return errDisagree
 		}
 		for range count {
 			set(&frames[i], v)
@@ -142,6 +217,22 @@ func readChunks(stco, co64 *reader) ([]uint64, error) {
 // placeFrames finds the positions of frames by the table that tells how many are
 // in each chunk.
 func placeFrames(r *reader, chunks []uint64, frames []frame) error {
+	next := 0
+	err := eachChunk(r, chunks, func(pos, per uint64) {
+		for ; per > 0 && next < len(frames); per-- {
+			frames[next].pos = pos
+			pos += frames[next].size
+			next++
+		}
+	})
+	if err == nil && next != len(frames) {
+		err = errDisagree
+	}
+	return err
+}
+
+// eachChunk calls f with the position of each chunk and how many frames it has.
+func eachChunk(r *reader, chunks []uint64, f func(pos, per uint64)) error {
 	if r == nil {
 		return missingError("stsc")
 	}
@@ -156,7 +247,7 @@ func placeFrames(r *reader, chunks []uint64, frames []frame) error {
 		entries[i] = entry{r.u32(), r.u32()}
 		r.u32() // description
 	}
-	e, next := -1, 0
+	e := -1
 	for i, pos := range chunks {
 		for e+1 < len(entries) && uint64(entries[e+1].first) <= uint64(i)+1 {
 			e++
@@ -164,17 +255,7 @@ func placeFrames(r *reader, chunks []uint64, frames []frame) error {
 		if e < 0 {
 			break
 		}
-		for range entries[e].per {
-			if next == len(frames) {
-				break
-			}
-			frames[next].pos = pos
-			pos += frames[next].size
-			next++
-		}
-	}
-	if next != len(frames) {
-		return errors.New("its tables do not agree")
+		f(pos, uint64(entries[e].per))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package standby
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
@@ -45,6 +46,12 @@ func withParameterSets(c media.Codec, au [][]byte) [][]byte {
 	case *media.H265:
 		if len(c.VPS) > 0 && len(c.SPS) > 0 && len(c.PPS) > 0 && !has(0x3f, 1, 33) {
 			return append([][]byte{c.VPS, c.SPS, c.PPS}, au...)
+		}
+	case *media.MPEG4Video:
+		// one frame is one element, and visual object sequences begin with B0, layers with 20 to 2F
+		if start := []byte{0, 0, 1}; len(c.Config) > 0 && len(au) == 1 && len(au[0]) > 3 && bytes.HasPrefix(au[0], start) &&
+			au[0][3] != 0xb0 && au[0][3]>>4 != 2 {
+			return [][]byte{slices.Concat(c.Config, au[0])}
 		}
 	}
 	return au

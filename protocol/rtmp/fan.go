@@ -89,10 +89,11 @@ func (f *fan) play(r *reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, _ = r.out.Write(f.enc.AppendHead(nil, r.head)) // errors end the connection
-	for _, m := range f.gop.Messages() {
+	backlog := f.gop.Messages(router.MaxGOPCacheAge)
+	for _, m := range backlog {
 		f.stream.AddOutbound(uint64(m.Len()))
 	}
-	f.group.Add(r, f.gop.Messages()...)
+	f.group.Add(r, backlog...)
 }
 
 // stop removes a reader. When it returns, nothing is sent to it anymore.

@@ -94,10 +94,11 @@ func (f *fan) join(s *session, c *srtcore.Conn) {
 	f.readers[s] = r
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, m := range f.gop.Messages() {
+	backlog := f.gop.Messages(router.MaxGOPCacheAge)
+	for _, m := range backlog {
 		f.stream.AddOutbound(uint64(m.Len()))
 	}
-	f.group.AddPaced(r, backlogPause, f.gop.Messages()...)
+	f.group.AddPaced(r, backlogPause, backlog...)
 }
 
 // openTap begins to follow the stream, unless it does. manage is held.

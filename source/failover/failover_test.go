@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,6 +27,8 @@ type server struct {
 	waits   bool        // when it is down, connecting takes for ever
 	tracks  []media.Track
 	running atomic.Int64
+	tries   atomic.Int64
+	swapped bool // audio comes first
 }
 
 func newServer(name string, up bool) *server {
@@ -37,6 +40,7 @@ func newServer(name string, up bool) *server {
 func (s *server) source() router.Source {
 	return &routertest.Source{Label: s.name, RunFunc: func(ctx context.Context, run *router.SourceRun) error {
 		s.running.Add(1)
+		s.tries.Add(1)
 		defer s.running.Add(-1)
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
@@ -51,11 +55,14 @@ func (s *server) source() router.Source {
 				if pub, err = run.Publish(ctx, s.tracks, router.PublishOptions{}); err != nil {
 					return err
 				}
-				n = 0
-				fallthrough
+				n = -1 // and the first unit comes next
 			case !s.silent.Load():
 				for track := range s.tracks {
-					pub.Write(track, routertest.SampleUnit(track, n))
+					kind := track
+					if s.swapped {
+						kind = 1 - track
+					}
+					pub.Write(track, routertest.SampleUnit(kind, n))
 				}
 			}
 			select {
@@ -69,11 +76,16 @@ func (s *server) source() router.Source {
 
 func start(t *testing.T, servers ...*server) *router.Router {
 	t.Helper()
+	return startWith(t, time.Minute, servers...)
+}
+
+func startWith(t *testing.T, grace time.Duration, servers ...*server) *router.Router {
+	t.Helper()
 	src := &failover.Source{StallTimeout: 200 * time.Millisecond, RetryPause: 20 * time.Millisecond}
 	for _, s := range servers {
 		src.Sources = append(src.Sources, s.source())
 	}
-	return routertest.New(t, router.Config{Paths: []router.PathConfig{{Name: "cam", Source: src, PublisherGrace: time.Minute}}})
+	return routertest.New(t, router.Config{Paths: []router.PathConfig{{Name: "cam", Source: src, PublisherGrace: grace}}})
 }
 
 // from waits until the stream comes from a source, and the others do not run.
@@ -164,19 +176,65 @@ func TestSourceThatWaits(t *testing.T) {
 	stop()
 }
 
-// Other tracks are another stream.
+// Other tracks are another stream, which begins with the first key frame of its source:
+// readers of the one before are told that it is over, and not earlier.
 func TestOtherTracks(t *testing.T) {
 	t.Parallel()
+	for name, grace := range map[string]time.Duration{"grace": time.Minute, "no grace": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newServer("a", true), newServer("b", true)
+			b.tracks = b.tracks[:1]
+			r := startWith(t, grace, a, b)
+			from(t, r, a, b)
+			s := routertest.WaitReady(t, r, "cam")
+			if len(s.Tracks()) != 2 {
+				t.Errorf("%d tracks", len(s.Tracks()))
+			}
+			a.up.Store(false)
+			from(t, r, b)
+			<-s.Done()
+			stop := checkReader(t, r)
+			a.silent.Store(true) // it is back, connected, and stalls again and again
+			tries := a.tries.Load()
+			a.up.Store(true)
+			routertest.Eventually(t, "it was tried again", func() bool { return a.tries.Load() > tries+2 })
+			from(t, r, b)
+			if n := stop(); n == 0 {
+				t.Error("nothing was read")
+			}
+			s = routertest.WaitReady(t, r, "cam")
+			a.silent.Store(false)
+			from(t, r, a, b)
+			<-s.Done()
+			if err := s.Err(); !errors.Is(err, router.ErrReplaced) {
+				t.Errorf("the stream is over because of %v", err)
+			}
+			if n := len(routertest.WaitReady(t, r, "cam").Tracks()); n != 2 {
+				t.Errorf("%d tracks", n)
+			}
+		})
+	}
+}
+
+// Other parameters of the same codecs are the same stream.
+func TestOtherParameters(t *testing.T) {
+	t.Parallel()
 	a, b := newServer("a", true), newServer("b", true)
-	b.tracks = b.tracks[:1]
+	sps := append([]byte(nil), routertest.SampleUnit(0, 0).Payload[0]...)
+	b.tracks[0].Codec = &media.H264{SPS: append(sps, 0x80), PPS: []byte{0x68, 9}}
+	slices.Reverse(b.tracks) // neither is another order
+	b.swapped = true
 	r := start(t, a, b)
 	from(t, r, a, b)
-	s := routertest.WaitReady(t, r, "cam")
-	a.up.Store(false)
-	from(t, r, b)
-	<-s.Done()
-	a.up.Store(true)
-	from(t, r, a, b)
+	stop := checkReader(t, r)
+	for range 3 {
+		a.up.Store(false)
+		from(t, r, b)
+		a.up.Store(true)
+		from(t, r, a, b)
+	}
+	stop()
 }
 
 func TestPanic(t *testing.T) {
