@@ -246,28 +246,30 @@ func (k *cleaning) fail(err error) {
 	}
 }
 
-// collect lists the segments. A segment belongs to the rule of its path only
-// where that rule stores it.
+// collect lists the segments, each once. A segment belongs to the rule of its path
+// only where that rule stores it.
 func (k *cleaning) collect() {
-	var done []string
+	var roots []string
 	for _, r := range k.rules {
-		root := r.patterns[0].Root()
-		if slices.Contains(done, root) {
+		roots = append(roots, r.patterns[0].Root())
+	}
+	for i, root := range roots {
+		within := func(other string) bool { return inside(other, root) }
+		if slices.Contains(roots[:i], root) || slices.ContainsFunc(roots, within) {
 			continue
 		}
-		done = append(done, root)
 		for e, err := range k.store.List(k.ctx, root) {
 			if err != nil {
 				k.fail(err)
 				break
 			}
-			k.take(e, root)
+			k.take(e)
 		}
 	}
 	slices.SortFunc(k.list, func(a, b owned) int { return bySegmentStart(a.Segment, b.Segment) })
 }
 
-func (k *cleaning) take(e Entry, root string) {
+func (k *cleaning) take(e Entry) {
 	name, stale := strings.CutSuffix(e.Name, unpublished)
 	for _, r := range k.rules {
 		for _, p := range r.patterns {
@@ -275,13 +277,13 @@ func (k *cleaning) take(e Entry, root string) {
 			if !ok || ruleOf(k.rules, path) != r {
 				continue
 			}
-			s := Segment{e.Name, p.format, path, start, e.Size, e.Modified}
-			open := k.c.State != nil && k.c.State.Open(name)
+			s := owned{Segment: Segment{e.Name, p.format, path, start, e.Size, e.Modified}, rule: r, root: p.Root()}
+			s.open = k.c.State != nil && k.c.State.Open(name)
 			switch {
 			case !stale:
-				k.list = append(k.list, owned{Segment: s, rule: r, root: root, open: open})
-			case !open && k.now.Sub(e.Modified) > staleAfter:
-				k.delete(&owned{Segment: s, root: root}, "left by a crash")
+				k.list = append(k.list, s)
+			case !s.open && k.now.Sub(e.Modified) > staleAfter:
+				k.delete(&s, "left by a crash")
 			}
 			return
 		}

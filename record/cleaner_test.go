@@ -138,6 +138,37 @@ func TestCleaner(t *testing.T) {
 	}
 }
 
+// Recordings of one path are in a folder of those of another: each counts once.
+func TestCleanerWithFoldersInsideOfOthers(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	disk := &shelf{files: map[string]Entry{}, capacity: 12}
+	outer, inner := mustPattern(t, filepath.Join("rec", "%path", "%s"), FMP4), mustPattern(t, filepath.Join("rec", "special", "%path", "%s"), FMP4)
+	for n := range 5 {
+		disk.add(outer, "a", now.Add(time.Duration(n)*time.Hour), now, 1)
+		disk.add(inner, "b", now.Add(time.Duration(n)*time.Hour), now, 1)
+	}
+	for _, rules := range [][]Policy{
+		{{Path: "a", Pattern: outer.String(), MaxSize: 5}, {Path: "b", Pattern: inner.String(), MaxSize: 5, MinFreeSpace: 1}},
+		{{Path: "b", Pattern: inner.String(), MaxSize: 5, MinFreeSpace: 1}, {Path: "a", Pattern: outer.String(), MaxSize: 5}},
+	} {
+		c := &Cleaner{Policies: rules, Store: disk, MaxSize: 10}
+		if err := c.Clean(t.Context(), now, (&logged{}).logger()); err != nil {
+			t.Fatal(err)
+		}
+		if len(disk.files) != 10 {
+			t.Errorf("%d segments are left", len(disk.files))
+		}
+	}
+	c := &Cleaner{Policies: []Policy{{Path: "a", Pattern: outer.String()}, {Path: "b", Pattern: inner.String(), MinFreeSpace: 2}}, Store: disk}
+	if err := c.Clean(t.Context(), now, (&logged{}).logger()); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := len(disk.left(t, outer)), len(disk.left(t, inner)); len(disk.files) != 8 || b != 3 {
+		t.Errorf("%d segments are left, outside %d, inside %d", len(disk.files), a, b)
+	}
+}
+
 func TestCleanerGoesOnAfterErrors(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -34,7 +34,10 @@
 // tracks count from one origin, the start of the segment, which is also the time
 // in its name. "prft" (version 1) repeats it exactly: ntp_timestamp is the
 // absolute time of media_time on the track reference_track_ID; so each part tells
-// when it was captured, and nobody needs an index. A track of the segment may
+// when it was captured, and nobody needs an index. A key frame of the first video
+// track is the first picture of its part, so that a piece of the file can be sent
+// as it is; where they follow each other within a quarter of the duration of a part,
+// the first of them is. A track of the segment may
 // begin a little after its start, and another segment goes on exactly where this
 // one ends, track by track. Parameter sets of H264 and H265 are in "moov" only;
 // G711 is stored as 16-bit LPCM.

@@ -2,17 +2,13 @@ package record
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
-	"reflect"
-	"slices"
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4/seekablebuffer"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 
+	"github.com/org/mtx/protocol/bridge/mp4bridge"
 	"github.com/org/mtx/router/media"
 )
 
@@ -36,60 +32,10 @@ type fragments struct {
 // tenth.
 const headRoom = 16 << 10
 
-// fragTrack is a track of fragments. Times are ticks of the clock rate, of the
-// stream; bytes of samples that are complete are followed by those of the sample
-// that waits for its duration.
-type fragTrack struct {
-	id      int
-	kind    media.Kind
-	rate    int
-	conv    converter
-	leading bool
-
-	mp4      codecs.Codec // nil while parameters are unknown
-	seen     codecs.Codec // of the prepared unit
-	bad      error        // why seen cannot be used; logged
-	inMoov   bool         // part of the segment
-	needKey  bool         // in this segment
-	base     int64
-	scratch  []sample
-	prepared []sample // of the last unit
-
-	data     []byte
-	room     int // bytes of data that are not used, at its beginning
-	samples  []entry
-	complete int   // bytes of data that belong to samples
-	first    int64 // decoding time of the first sample
-
-	held    entry
-	heldAt  int64
-	hasHeld bool
-	usual   int64 // duration of the last sample
-
-	resume    int64 // where the next segment goes on
-	hasResume bool
-}
-
-// sample is a sample that is not stored yet.
-type sample struct {
-	dts, pts int64 // ticks
-	duration int64 // ticks; zero if unknown
-	sync     bool
-	data     [][]byte // in the framing of the converter
-}
-
-// entry is a sample of a part.
-type entry struct {
-	size     uint32
-	duration uint32 // ticks
-	offset   int32  // of presentation to decoding, ticks
-	sync     bool
-}
-
 func newFragments(tracks []media.Track, w *writer, log *slog.Logger) *fragments {
 	f := &fragments{tracks: make([]*fragTrack, len(tracks)), reason: make([]error, len(tracks)), w: w, log: log}
 	for i, t := range tracks {
-		conv, err := newConverter(t.Codec)
+		conv, err := mp4bridge.New(t.Codec)
 		if err == nil && (t.Codec.ClockRate() <= 0 || t.Codec.ClockRate() > math.MaxInt32) {
 			err = errors.New("the clock rate is not known")
 		}
@@ -97,7 +43,7 @@ func newFragments(tracks []media.Track, w *writer, log *slog.Logger) *fragments 
 			f.reason[i] = err
 			continue
 		}
-		conv.convert(nil, &media.Unit{}, t.Codec) // so that it knows the codec
+		conv.Convert(nil, &media.Unit{}, t.Codec) // so that it knows the codec
 		f.tracks[i] = &fragTrack{id: i + 1, kind: t.Codec.Kind(), rate: t.Codec.ClockRate(), conv: conv}
 		f.tracks[i].learn(log)
 	}
@@ -108,7 +54,7 @@ func (f *fragments) carries(track int) error { return f.reason[track] }
 
 func (f *fragments) prepare(track int, u *media.Unit, c media.Codec) (time.Duration, bool) {
 	t := f.tracks[track]
-	t.scratch = t.conv.convert(t.scratch[:0], u, c)
+	t.scratch = t.conv.Convert(t.scratch[:0], u, c)
 	t.prepared = t.scratch
 	if len(t.prepared) == 0 {
 		return 0, false
@@ -117,53 +63,10 @@ func (f *fragments) prepare(track int, u *media.Unit, c media.Codec) (time.Durat
 		f.again = true
 	}
 	s := &t.prepared[0]
-	if t.hasHeld && s.dts <= t.heldAt && t.heldAt-s.dts < media.Ticks(maxBack, t.rate) {
-		s.dts = t.heldAt + 1 // decoding times must grow
+	if t.hasHeld && s.DTS <= t.heldAt && t.heldAt-s.DTS < media.Ticks(maxBack, t.rate) {
+		s.DTS = t.heldAt + 1 // decoding times must grow
 	}
-	return media.Duration(s.dts, t.rate), true
-}
-
-// learn takes the parameters of the prepared unit. It returns false if they are
-// the same as before.
-func (t *fragTrack) learn(log *slog.Logger) bool {
-	seen := t.conv.params()
-	if seen == nil || t.seen != nil && sameParams(seen, t.seen) {
-		return false
-	}
-	t.seen = seen
-	err := checkParams(seen)
-	if err != nil && t.bad == nil {
-		log.Warn("track cannot be recorded", keyTrack, t.id, keyReason, err)
-	}
-	t.bad = err
-	return true
-}
-
-// elsewhere tells whether the prepared unit has parameters that are not those of
-// the segment.
-func (t *fragTrack) elsewhere(hasInit bool) bool {
-	return t.mp4 != nil && !sameParams(t.seen, t.mp4) || hasInit && !t.inMoov
-}
-
-func sameParams(a, b codecs.Codec) bool { return a == b || reflect.DeepEqual(a, b) }
-
-// checkParams tells whether a track can be described.
-func checkParams(c codecs.Codec) error {
-	_, err := marshalInit([]*fmp4.InitTrack{{ID: 1, TimeScale: 90000, Codec: c}})
-	return err
-}
-
-func marshalInit(tracks []*fmp4.InitTrack) (b []byte, err error) {
-	defer func() {
-		if v := recover(); v != nil { // parameter sets come from the network
-			err = fmt.Errorf("%v", v)
-		}
-	}()
-	var buf seekablebuffer.Buffer
-	if err := (fmp4.Init{Tracks: tracks}).Marshal(&buf); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
+	return media.Duration(s.DTS, t.rate), true
 }
 
 func (f *fragments) changed() bool { return f.again }
@@ -189,7 +92,7 @@ func (f *fragments) begin(track int, at time.Duration) time.Duration {
 			t.base-- // rounded down
 		}
 		if t.leading = i == track; t.leading && f.base == at {
-			t.base = t.prepared[0].dts
+			t.base = t.prepared[0].DTS
 		}
 		t.needKey = t.kind == media.Video
 		t.mp4, t.inMoov = nil, false
@@ -198,26 +101,23 @@ func (f *fragments) begin(track int, at time.Duration) time.Duration {
 	return f.base
 }
 
-// reset forgets all samples.
-func (t *fragTrack) reset() {
-	t.data, t.samples, t.complete, t.hasHeld, t.hasResume = t.data[:min(t.room, len(t.data))], t.samples[:0], 0, false, false
-}
-
 func (f *fragments) commit(track int, u *media.Unit) bool {
 	t := f.tracks[track]
+	prepared := t.prepared
+	t.prepared = nil
 	switch {
 	case t.seen == nil || t.bad != nil || t.elsewhere(f.hasInit):
 		return false // it is part of the next segment
 	case t.needKey && !u.RandomAccess:
 		return false
 	}
-	for len(t.prepared) > 0 && t.prepared[0].dts < t.base {
-		t.prepared = t.prepared[1:]
+	for len(prepared) > 0 && prepared[0].DTS < t.base {
+		prepared = prepared[1:]
 	}
 	switch {
-	case len(t.prepared) == 0:
+	case len(prepared) == 0:
 		return false
-	case t.hasHeld && t.prepared[0].dts <= t.heldAt:
+	case t.hasHeld && prepared[0].DTS <= t.heldAt:
 		return false
 	}
 	t.needKey = false
@@ -225,51 +125,27 @@ func (f *fragments) commit(track int, u *media.Unit) bool {
 	if len(t.data) < t.room || t.data == nil {
 		t.data = t.newData(f.w)
 	}
-	for _, s := range t.prepared {
+	for _, s := range prepared {
 		t.add(s)
 	}
 	return true
 }
 
-// newData returns a buffer for samples.
-func (t *fragTrack) newData(w *writer) []byte {
-	if t.leading {
-		t.room = headRoom
+// boundary makes each key frame of the leading video the first picture of a part,
+// so that players can be sent the file from there on. Where all pictures are key
+// frames, it does not matter.
+func (f *fragments) boundary(track int, least time.Duration) bool {
+	t := f.tracks[track]
+	if !t.leading || t.kind != media.Video || !t.prepared[0].Sync {
+		return false
 	}
-	return slices.Grow(w.buffer(), t.room)[:t.room]
-}
-
-// add stores a sample, which completes the one before.
-func (t *fragTrack) add(s sample) {
-	if t.hasHeld {
-		s.dts = max(s.dts, t.heldAt+1)
-		t.release(s.dts - t.heldAt)
+	switch {
+	case len(t.samples) > 0:
+		return !t.samples[0].sync || t.interCoded() && t.prepared[0].DTS-t.first >= media.Ticks(least, t.rate)
+	case t.hasHeld:
+		return !t.held.sync
 	}
-	before := len(t.data)
-	t.data = t.conv.append(t.data, s.data)
-	t.held = entry{
-		size:   uint32(len(t.data) - before),
-		offset: int32(min(max(s.pts-s.dts, math.MinInt32), math.MaxInt32)),
-		sync:   s.sync,
-	}
-	t.heldAt, t.hasHeld = s.dts, true
-	if s.duration > 0 {
-		t.usual = s.duration
-	}
-}
-
-// release moves the sample that waits to those that are complete.
-func (t *fragTrack) release(duration int64) {
-	t.held.duration = uint32(min(max(duration, 1), math.MaxUint32))
-	if len(t.samples) == 0 {
-		t.first = t.heldAt
-	}
-	t.samples = append(t.samples, t.held)
-	t.complete += int(t.held.size)
-	t.hasHeld = false
-	if t.usual == 0 || t.kind == media.Video {
-		t.usual = duration
-	}
+	return false
 }
 
 func (f *fragments) size() int64 {
@@ -285,6 +161,8 @@ func (f *fragments) size() int64 {
 func (f *fragments) part(start time.Time, last bool) (chunks []chunk, end time.Duration) {
 	if last {
 		f.releaseAll()
+	} else {
+		f.releaseLeader()
 	}
 	var ready []*fragTrack
 	for _, t := range f.tracks {
@@ -328,14 +206,17 @@ func (f *fragments) part(start time.Time, last bool) (chunks []chunk, end time.D
 	return []chunk{{all, room - len(head)}}, end
 }
 
-// takeData returns the data of complete samples, and forgets them.
-func (t *fragTrack) takeData(w *writer) []byte {
-	n := t.room + t.complete
-	data := t.data[:n]
-	held := t.data[n:]
-	t.samples, t.complete = t.samples[:0], 0
-	t.data = append(t.newData(w), held...)
-	return data
+// releaseLeader completes the part: the sample that follows is known if it is what
+// ends the part.
+func (f *fragments) releaseLeader() {
+	for _, t := range f.tracks {
+		if t == nil || !t.leading || !t.hasHeld {
+			continue
+		}
+		if d, ok := t.untilNext(); ok {
+			t.release(d)
+		}
+	}
 }
 
 // releaseAll gives the samples that wait for their durations the usual ones. The
@@ -345,21 +226,10 @@ func (f *fragments) releaseAll() {
 		if t == nil || !t.hasHeld {
 			continue
 		}
-		d := t.usual
-		if next := t.next(); t.leading && next > t.heldAt && next-t.heldAt < media.Ticks(maxGap, t.rate) {
-			d = next - t.heldAt
-		}
-		t.release(max(d, 1))
+		d, more := t.lastDuration()
 		t.resume, t.hasResume = t.heldAt+d, true
+		t.release(d + more)
 	}
-}
-
-// next returns when the prepared unit is decoded that was not stored, or zero.
-func (t *fragTrack) next() int64 {
-	if len(t.prepared) == 0 {
-		return 0
-	}
-	return t.prepared[0].dts
 }
 
 // end returns how long the segment is, with all samples that are complete.
@@ -391,7 +261,7 @@ func (f *fragments) init() ([]byte, error) {
 			tracks = append(tracks, &fmp4.InitTrack{ID: t.id, TimeScale: uint32(t.rate), Codec: t.mp4})
 		}
 	}
-	return marshalInit(tracks)
+	return mp4bridge.MarshalInit(tracks)
 }
 
 func (f *fragments) drop() {

@@ -27,6 +27,7 @@ const maxDepth = 64
 // Create implements Store.
 func (Local) Create(name string) (File, error) {
 	var err error
+	folders := missingFolders(filepath.Dir(name))
 	// another recorder may have removed the folder, because it was empty
 	for range 3 {
 		if err := os.MkdirAll(filepath.Dir(name), dirPerm); err != nil {
@@ -35,7 +36,7 @@ func (Local) Create(name string) (File, error) {
 		var f *os.File
 		f, err = os.OpenFile(temporary(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
 		if err == nil {
-			return notTaken(f, name)
+			return notTaken(&localFile{f, name, folders})
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
@@ -44,20 +45,34 @@ func (Local) Create(name string) (File, error) {
 	return nil, err
 }
 
+// missingFolders returns how many folders have to be made.
+func missingFolders(dir string) int {
+	n := 0
+	for ; n < maxDepth; n++ {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return n
+}
+
 // notTaken fails if there is a file of that name already.
-func notTaken(f *os.File, name string) (File, error) {
-	if f.Name() != name {
-		if _, err := os.Lstat(name); err == nil {
-			_, _ = f.Close(), os.Remove(f.Name())
-			return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+func notTaken(f *localFile) (File, error) {
+	if f.File.Name() != f.name {
+		if _, err := os.Lstat(f.name); err == nil {
+			_, _ = f.Close(), os.Remove(f.File.Name())
+			return nil, &fs.PathError{Op: "create", Path: f.name, Err: fs.ErrExist}
 		}
 	}
-	return &localFile{f, name}, nil
+	return f, nil
 }
 
 // unpublished is the extension of files that are not published. It is no
 // extension of segments.
 const unpublished = ".part"
+
+var errRemoved = errors.New("the file was removed")
 
 // temporary returns the name of a file before it is published. On Windows, files
 // that are open cannot be renamed.
@@ -72,7 +87,19 @@ func temporary(name string) string {
 type localFile struct {
 	*os.File
 
-	name string
+	name    string
+	folders int // that were made for it
+}
+
+// Sync fails if somebody has removed the file: what follows would be lost with it.
+func (f *localFile) Sync() error {
+	if err := f.File.Sync(); err != nil {
+		return err
+	}
+	if removed(f.File) {
+		return &fs.PathError{Op: "sync", Path: f.name, Err: errRemoved}
+	}
+	return nil
 }
 
 func (f *localFile) Publish() error {
@@ -81,10 +108,15 @@ func (f *localFile) Publish() error {
 			return err
 		}
 	}
-	// so that the name outlives a loss of power; not all systems can do it
-	if dir, err := os.Open(filepath.Dir(f.name)); err == nil {
-		_ = dir.Sync()
-		_ = dir.Close()
+	// so that the name outlives a loss of power, and the folders that are new do; not
+	// all systems can do it
+	dir := filepath.Dir(f.name)
+	for range f.folders + 1 {
+		if d, err := os.Open(dir); err == nil {
+			_ = d.Sync()
+			_ = d.Close()
+		}
+		dir = filepath.Dir(dir)
 	}
 	return nil
 }

@@ -22,3 +22,9 @@ func freeSpace(dir string) (uint64, error) {
 	// the type of Bavail differs between systems
 	return uint64(max(s.Bavail, 0)) * uint64(s.Bsize), nil //nolint:unconvert // see above
 }
+
+// removed tells whether a file that is open has no name anymore.
+func removed(f *os.File) bool {
+	var s unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &s) == nil && s.Nlink == 0
+}

@@ -25,6 +25,13 @@ const (
 	// may begin, because they were multiplexed behind it.
 	maxLate = time.Second
 
+	// maxReordered is how much later than it is decoded a picture may be shown.
+	maxReordered = time.Second
+
+	// leastPart is the fraction of the duration of a part after which a key frame
+	// begins another: fsync must not be called for each picture.
+	leastPart = 4
+
 	// maxTime bounds time stamps; what is beyond is nonsense and would overflow.
 	maxTime = 100 * 365 * 24 * time.Hour
 )
@@ -49,6 +56,10 @@ type container interface {
 	// commit adds the prepared unit to the part. It returns false if its place is
 	// in no segment.
 	commit(track int, u *media.Unit) bool
+
+	// boundary tells whether a part should begin with the prepared unit, though
+	// the one before is not complete; not if it is shorter than least.
+	boundary(track int, least time.Duration) bool
 
 	// size is that of the part, in bytes.
 	size() int64
@@ -160,7 +171,7 @@ func (r *recorder) unit(track int, u *media.Unit) {
 		r.discard()
 		return
 	}
-	if at-r.seg.part >= r.sink.PartDuration {
+	if r.partEnds(track, at) {
 		r.flush(false)
 		r.seg.part = at
 	}
@@ -173,6 +184,17 @@ func (r *recorder) unit(track int, u *media.Unit) {
 	if began && r.seg != nil {
 		r.replay()
 	}
+}
+
+// partEnds tells whether a part ends in front of the prepared unit. The leading
+// track decides, and others only if it is silent, so that parts are not cut just
+// in front of its key frames.
+func (r *recorder) partEnds(track int, at time.Duration) bool {
+	d := r.sink.PartDuration
+	if track != r.leader {
+		d += d / leastPart
+	}
+	return at-r.seg.part >= d || r.c.boundary(track, r.sink.PartDuration/leastPart)
 }
 
 // wait keeps a unit until the key frame comes: multiplexers may send audio in

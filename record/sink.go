@@ -36,11 +36,12 @@ type Sink struct {
 	Format Format
 
 	// PartDuration is how much is collected in memory before it is written and
-	// flushed, and therefore what a crash costs. Default one second.
+	// flushed, and therefore what a crash costs. Default one second. In FMP4, a key
+	// frame of the first video track begins a part earlier.
 	PartDuration time.Duration
 
-	// MaxPartSize bounds what is collected, in bytes; twice as much may wait for
-	// the disk. A part that is larger is dropped. Default 50 MiB.
+	// MaxPartSize bounds what is collected, in bytes, and as much may wait for the
+	// disk. A part that is larger is dropped. Default 50 MiB.
 	MaxPartSize int64
 
 	// SegmentDuration is the minimum length of a segment; it ends at the next key
@@ -109,7 +110,10 @@ func (s Sink) Run(ctx context.Context, run *router.SinkRun) error {
 	if p.Name(run.Path, time.Time{}) == "" {
 		return fmt.Errorf("a path with the name %q cannot be recorded", run.Path)
 	}
-	sub, err := run.Stream.Subscribe(router.SubscribeOptions{})
+	// what is kept for new readers is stored already if this is not the first run
+	// on this stream
+	live := !s.State.first(run.Path, p, run.Stream)
+	sub, err := run.Stream.Subscribe(router.SubscribeOptions{Live: live})
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,12 @@
 package record
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
+	"weak"
+
+	"github.com/org/mtx/router"
 )
 
 // State is what recorders tell about their work: counters for operators, and to
@@ -15,6 +19,15 @@ type State struct {
 
 	mu   sync.Mutex
 	open map[string]struct{} // names of files
+
+	// streams of which something was recorded, and where
+	begun map[recording]weak.Pointer[router.Stream]
+}
+
+// recording is where the stream of a path goes.
+type recording struct {
+	path    string
+	pattern Pattern
 }
 
 // Stats are counters since the program began.
@@ -57,4 +70,21 @@ func (s *State) closed(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, name)
+}
+
+// first tells whether a stream has not been recorded yet, and notes that it is now.
+func (s *State) first(path string, p Pattern, stream *router.Stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.begun, func(_ recording, w weak.Pointer[router.Stream]) bool {
+		v := w.Value()
+		return v == nil || v.Err() != nil
+	})
+	if s.begun == nil {
+		s.begun = map[recording]weak.Pointer[router.Stream]{}
+	}
+	k := recording{path, p}
+	v, ok := s.begun[k]
+	s.begun[k] = weak.Make(stream)
+	return !ok || v.Value() != stream
 }

@@ -102,6 +102,9 @@ func (t *transport) commit(track int, u *media.Unit) bool {
 	return true
 }
 
+// boundary is never needed: readers find key frames by themselves.
+func (t *transport) boundary(int, time.Duration) bool { return false }
+
 func (t *transport) size() int64 { return int64(len(t.buf)) }
 
 func (t *transport) part(time.Time, bool) (chunks []chunk, end time.Duration) {

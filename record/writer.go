@@ -318,7 +318,7 @@ func (w *writer) end(s *segmentFile) {
 		errs = errors.Join(errs, w.sink.Store.Remove(w.pattern.Root(), s.name))
 	}
 	w.sink.State.closed(s.name)
-	if errs != nil {
+	if errs != nil && !errors.Is(errs, errRemoved) { // which was logged
 		w.log.Warn("segment is not closed properly", keyFile, s.name, keyError, errs)
 	}
 	if s.size > 0 {

@@ -1,4 +1,4 @@
-package record
+package mp4bridge
 
 import (
 	"bytes"
@@ -10,27 +10,24 @@ import (
 
 // anchorOrder makes decoding times for MPEG video, where a picture that others
 // refer to is decoded when the one before it is shown, and B-pictures are shown
-// as soon as they are decoded. As long as there are no B-pictures, all are.
+// as soon as they are decoded. Nobody knows whether there will be B-pictures: it is
+// as if there were, since some players move all pictures if one is shown before it
+// is decoded.
 type anchorOrder struct {
 	anchor  int64 // when the last picture is shown that others refer to
 	last    int64
-	delayed bool // there are B-pictures
 	started bool
 }
 
 func (o *anchorOrder) decodedAt(pts int64, isB bool) int64 {
 	jump := o.started && (pts-o.last > 90000*10 || o.last-pts > 90000)
 	if !o.started || jump {
-		*o = anchorOrder{anchor: pts, last: pts, delayed: o.delayed, started: true}
+		*o = anchorOrder{anchor: pts, last: pts, started: true}
 		return pts
 	}
 	dts := pts
-	o.delayed = o.delayed || isB
 	if !isB {
-		if o.delayed {
-			dts = o.anchor
-		}
-		o.anchor = pts
+		dts, o.anchor = o.anchor, pts
 	}
 	dts = max(dts, o.last+1)
 	o.last = dts
@@ -46,9 +43,9 @@ type mpeg4VideoConverter struct {
 	order anchorOrder
 }
 
-func (k *mpeg4VideoConverter) params() codecs.Codec { return k.out }
+func (k *mpeg4VideoConverter) Params() codecs.Codec { return k.out }
 
-func (k *mpeg4VideoConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sample {
+func (k *mpeg4VideoConverter) Convert(dst []Sample, u *media.Unit, c media.Codec) []Sample {
 	if c != k.codec {
 		k.codec, k.out = c, nil
 		if m, ok := c.(*media.MPEG4Video); ok && len(m.Config) > 0 {
@@ -59,7 +56,7 @@ func (k *mpeg4VideoConverter) convert(dst []sample, u *media.Unit, c media.Codec
 		return dst
 	}
 	dts := k.order.decodedAt(u.PTS, pictureType(u.Payload[0], mpeg4VOP)>>6 == 2)
-	return append(dst, sample{dts: dts, pts: u.PTS, sync: u.RandomAccess, data: u.Payload})
+	return append(dst, Sample{DTS: dts, PTS: u.PTS, Sync: u.RandomAccess, Data: u.Payload})
 }
 
 // mpeg4VOP is the start code of a video object plane (ISO 14496-2 table 6-3). Its
@@ -88,14 +85,14 @@ type mpeg1VideoConverter struct {
 	order anchorOrder
 }
 
-func (k *mpeg1VideoConverter) params() codecs.Codec {
+func (k *mpeg1VideoConverter) Params() codecs.Codec {
 	if k.out == nil {
 		return nil
 	}
 	return k.out
 }
 
-func (k *mpeg1VideoConverter) convert(dst []sample, u *media.Unit, _ media.Codec) []sample {
+func (k *mpeg1VideoConverter) Convert(dst []Sample, u *media.Unit, _ media.Codec) []Sample {
 	if len(u.Payload) != 1 || len(u.Payload[0]) == 0 {
 		return dst
 	}
@@ -105,7 +102,7 @@ func (k *mpeg1VideoConverter) convert(dst []sample, u *media.Unit, _ media.Codec
 		}
 	}
 	dts := k.order.decodedAt(u.PTS, pictureType(u.Payload[0], mpeg1Picture)>>3&7 == 3)
-	return append(dst, sample{dts: dts, pts: u.PTS, sync: u.RandomAccess, data: u.Payload})
+	return append(dst, Sample{DTS: dts, PTS: u.PTS, Sync: u.RandomAccess, Data: u.Payload})
 }
 
 // Start codes of MPEG-1/2 video (ISO 13818-2 table 6-1).

@@ -1,4 +1,4 @@
-package record
+package mp4bridge
 
 import (
 	"bytes"
@@ -27,9 +27,9 @@ func newH26x(c media.Codec) *h26xConverter {
 	return &h26xConverter{order: newDecodingOrder(c)}
 }
 
-func (k *h26xConverter) params() codecs.Codec { return k.out }
+func (k *h26xConverter) Params() codecs.Codec { return k.out }
 
-func (k *h26xConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sample {
+func (k *h26xConverter) Convert(dst []Sample, u *media.Unit, c media.Codec) []Sample {
 	if c != k.codec {
 		k.setCodec(c)
 	}
@@ -57,7 +57,7 @@ func (k *h26xConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sa
 	if len(kept) == 0 {
 		return dst
 	}
-	return append(dst, sample{dts: dts, pts: u.PTS, sync: u.RandomAccess, data: kept})
+	return append(dst, Sample{DTS: dts, PTS: u.PTS, Sync: u.RandomAccess, Data: kept})
 }
 
 func (k *h26xConverter) setCodec(c media.Codec) {
@@ -89,7 +89,7 @@ func (k *h26xConverter) redundant(n []byte, minSize int) bool {
 }
 
 // append puts the size in front of each NALU (ISO 14496-15).
-func (k *h26xConverter) append(dst []byte, data [][]byte) []byte {
+func (k *h26xConverter) Append(dst []byte, data [][]byte) []byte {
 	for _, n := range data {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(n)))
 		dst = append(dst, n...)
@@ -161,9 +161,9 @@ const (
 	obuHasSize       = 0x02
 )
 
-func (k *av1Converter) params() codecs.Codec { return k.out }
+func (k *av1Converter) Params() codecs.Codec { return k.out }
 
-func (k *av1Converter) convert(dst []sample, u *media.Unit, c media.Codec) []sample {
+func (k *av1Converter) Convert(dst []Sample, u *media.Unit, c media.Codec) []Sample {
 	if c != k.codec {
 		k.codec, k.out = c, nil
 		if a, ok := c.(*media.AV1); ok && len(a.SequenceHeader) > 0 {
@@ -179,10 +179,10 @@ func (k *av1Converter) convert(dst []sample, u *media.Unit, c media.Codec) []sam
 	if len(k.tu) == 0 {
 		return dst
 	}
-	return append(dst, sample{dts: u.PTS, pts: u.PTS, sync: u.RandomAccess, data: k.tu})
+	return append(dst, Sample{DTS: u.PTS, PTS: u.PTS, Sync: u.RandomAccess, Data: k.tu})
 }
 
-func (k *av1Converter) append(dst []byte, data [][]byte) []byte {
+func (k *av1Converter) Append(dst []byte, data [][]byte) []byte {
 	for _, o := range data {
 		if o[0]&obuHasSize != 0 {
 			dst = append(dst, o...)
@@ -207,9 +207,9 @@ type vp9Converter struct {
 	out codecs.Codec
 }
 
-func (k *vp9Converter) params() codecs.Codec { return k.out }
+func (k *vp9Converter) Params() codecs.Codec { return k.out }
 
-func (k *vp9Converter) convert(dst []sample, u *media.Unit, _ media.Codec) []sample {
+func (k *vp9Converter) Convert(dst []Sample, u *media.Unit, _ media.Codec) []Sample {
 	if len(u.Payload) != 1 || len(u.Payload[0]) == 0 {
 		return dst
 	}
@@ -219,11 +219,11 @@ func (k *vp9Converter) convert(dst []sample, u *media.Unit, _ media.Codec) []sam
 			Width: h.Width(), Height: h.Height(), Profile: h.Profile, BitDepth: h.ColorConfig.BitDepth,
 			ChromaSubsampling: h.ChromaSubsampling(), ColorRange: h.ColorConfig.ColorRange,
 		}
-		if k.out == nil || !sameParams(k.out, d) {
+		if k.out == nil || !Equal(k.out, d) {
 			k.out = d
 		}
 	}
-	return append(dst, sample{dts: u.PTS, pts: u.PTS, sync: u.RandomAccess, data: u.Payload})
+	return append(dst, Sample{DTS: u.PTS, PTS: u.PTS, Sync: u.RandomAccess, Data: u.Payload})
 }
 
 // mjpegConverter stores pictures as they are.
@@ -233,14 +233,14 @@ type mjpegConverter struct {
 	out *codecs.MJPEG
 }
 
-func (k *mjpegConverter) params() codecs.Codec {
+func (k *mjpegConverter) Params() codecs.Codec {
 	if k.out == nil {
 		return nil
 	}
 	return k.out
 }
 
-func (k *mjpegConverter) convert(dst []sample, u *media.Unit, _ media.Codec) []sample {
+func (k *mjpegConverter) Convert(dst []Sample, u *media.Unit, _ media.Codec) []Sample {
 	if len(u.Payload) != 1 || len(u.Payload[0]) == 0 {
 		return dst
 	}
@@ -251,7 +251,7 @@ func (k *mjpegConverter) convert(dst []sample, u *media.Unit, _ media.Codec) []s
 	if k.out == nil || k.out.Width != w || k.out.Height != h {
 		k.out = &codecs.MJPEG{Width: w, Height: h}
 	}
-	return append(dst, sample{dts: u.PTS, pts: u.PTS, sync: true, data: u.Payload})
+	return append(dst, Sample{DTS: u.PTS, PTS: u.PTS, Sync: true, Data: u.Payload})
 }
 
 // jpegSize finds the size in pixels in the frame header (ITU-T T.81 section

@@ -1,4 +1,4 @@
-package record
+package mp4bridge
 
 import (
 	"errors"
@@ -15,22 +15,33 @@ import (
 	"github.com/org/mtx/router/media"
 )
 
-// converter turns the units of a track into samples of MP4.
-type converter interface {
-	// convert appends the samples of a unit. There are none if it cannot be stored.
-	convert(dst []sample, u *media.Unit, c media.Codec) []sample
+// Converter turns the units of a track into samples. It is used by one goroutine.
+type Converter interface {
+	// Convert appends the samples of a unit, whose codec has the parameters that
+	// belong to it. There are none if it cannot be stored. They share memory with
+	// the unit, and with the converter until the next call.
+	Convert(dst []Sample, u *media.Unit, c media.Codec) []Sample
 
-	// params describe the last unit; nil while they are unknown. The value is the
+	// Params describe the last unit; nil while they are unknown. The value is the
 	// same as long as nothing changes.
-	params() codecs.Codec
+	Params() codecs.Codec
 
-	// append writes a sample in the framing of MP4.
-	append(dst []byte, data [][]byte) []byte
+	// Append writes the data of a sample, in the framing of MP4.
+	Append(dst []byte, data [][]byte) []byte
+}
+
+// Sample is a sample of a track. Times are ticks of the clock rate of the codec.
+type Sample struct {
+	DTS, PTS int64
+	Duration int64    // zero if only the next sample tells it
+	Sync     bool     // can be decoded by itself
+	Data     [][]byte // to be written with Append
 }
 
 var errNotCarried = errors.New("fragmented MP4 cannot carry this codec")
 
-func newConverter(c media.Codec) (converter, error) {
+// New returns a converter, or an error that tells why MP4 cannot carry the codec.
+func New(c media.Codec) (Converter, error) {
 	switch c := c.(type) {
 	case *media.H264, *media.H265:
 		return newH26x(c), nil
@@ -81,7 +92,7 @@ func newConverter(c media.Codec) (converter, error) {
 // join is the framing of codecs that have none.
 type join struct{}
 
-func (join) append(dst []byte, data [][]byte) []byte {
+func (join) Append(dst []byte, data [][]byte) []byte {
 	for _, d := range data {
 		dst = append(dst, d...)
 	}
@@ -99,9 +110,9 @@ type packetConverter struct {
 	out      codecs.Codec
 }
 
-func (k *packetConverter) params() codecs.Codec { return k.out }
+func (k *packetConverter) Params() codecs.Codec { return k.out }
 
-func (k *packetConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sample {
+func (k *packetConverter) Convert(dst []Sample, u *media.Unit, c media.Codec) []Sample {
 	if k.fixed {
 		k.learn(c, nil)
 	}
@@ -114,7 +125,7 @@ func (k *packetConverter) convert(dst []sample, u *media.Unit, c media.Codec) []
 			continue
 		}
 		n := k.duration(p)
-		dst = append(dst, sample{dts: at, pts: at, duration: n, sync: true, data: u.Payload[i : i+1]})
+		dst = append(dst, Sample{DTS: at, PTS: at, Duration: n, Sync: true, Data: u.Payload[i : i+1]})
 		at += max(n, 1)
 	}
 	return dst
@@ -129,7 +140,7 @@ func (k *packetConverter) learn(c media.Codec, p []byte) bool {
 	if d == nil {
 		return false
 	}
-	if k.codec = c; k.out == nil || !sameParams(k.out, d) {
+	if k.codec = c; k.out == nil || !Equal(k.out, d) {
 		k.out = d
 	}
 	return true
@@ -212,9 +223,9 @@ func newPCM(rate, channels, depth int) (*pcmConverter, error) {
 	}, nil
 }
 
-func (k *pcmConverter) params() codecs.Codec { return k.out }
+func (k *pcmConverter) Params() codecs.Codec { return k.out }
 
-func (k *pcmConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sample {
+func (k *pcmConverter) Convert(dst []Sample, u *media.Unit, c media.Codec) []Sample {
 	at := u.PTS
 	for _, p := range u.Payload {
 		if g, ok := c.(*media.G711); ok {
@@ -224,7 +235,7 @@ func (k *pcmConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sam
 			continue
 		}
 		n := int64(len(p) / k.frame)
-		dst = append(dst, sample{dts: at, pts: at, duration: n, sync: true, data: [][]byte{p}})
+		dst = append(dst, Sample{DTS: at, PTS: at, Duration: n, Sync: true, Data: [][]byte{p}})
 		at += n
 	}
 	return dst
@@ -250,9 +261,9 @@ type latmConverter struct {
 	out    codecs.Codec
 }
 
-func (k *latmConverter) params() codecs.Codec { return k.out }
+func (k *latmConverter) Params() codecs.Codec { return k.out }
 
-func (k *latmConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sample {
+func (k *latmConverter) Convert(dst []Sample, u *media.Unit, c media.Codec) []Sample {
 	l, ok := c.(*media.MPEG4AudioLATM)
 	if !ok {
 		return dst
@@ -271,7 +282,7 @@ func (k *latmConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sa
 		if asc == nil || asc.SampleRate <= 0 {
 			continue
 		}
-		if d := (&codecs.MPEG4Audio{Config: *asc}); k.out == nil || !sameParams(k.out, d) {
+		if d := (&codecs.MPEG4Audio{Config: *asc}); k.out == nil || !Equal(k.out, d) {
 			k.out = d
 		}
 		n := mpeg4audio.SamplesPerAccessUnit * int64(l.Rate) / int64(asc.SampleRate)
@@ -279,7 +290,7 @@ func (k *latmConverter) convert(dst []sample, u *media.Unit, c media.Codec) []sa
 			if len(sub) == 0 || len(sub[0]) == 0 || len(sub[0][0]) == 0 {
 				continue
 			}
-			dst = append(dst, sample{dts: at, pts: at, duration: n, sync: true, data: sub[0][:1]})
+			dst = append(dst, Sample{DTS: at, PTS: at, Duration: n, Sync: true, Data: sub[0][:1]})
 			at += max(n, 1)
 		}
 	}
