@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"auth":               {"router"},
 	"playback":           {"router", "router/media", "record", "protocol/httpserver", "protocol/bridge/..."},
 	"controlapi":         {"router", "router/media", "router/hook", "record", "protocol/httpserver"},
-	"controlapi/metrics": {"router", "controlapi", "protocol/httpserver"},
+	"controlapi/metrics": {"router", "controlapi", "record", "protocol/httpserver"},
 	"controlapi/pprof":   {"router", "controlapi", "protocol/httpserver"},
 
 	"cmd":      {"./..."},

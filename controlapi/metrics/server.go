@@ -14,6 +14,8 @@
 // family without objects has one sample with the value 0; so have hls_sessions,
 // since viewers of HLS have no sessions here.
 //
+// [NewRecordings] counts what recorders write, and lose.
+//
 // The query selects: ?type=paths, ?path=NAME, ?hls_muxer=NAME, ?rtsp_conn=ID,
 // ?rtsp_session=ID and so on.
 package metrics
@@ -28,6 +30,7 @@ import (
 
 	"github.com/org/mtx/controlapi"
 	"github.com/org/mtx/protocol/httpserver"
+	"github.com/org/mtx/record"
 	"github.com/org/mtx/router"
 )
 
@@ -38,6 +41,9 @@ type Server struct {
 
 	// QueryToken accepts a token in the query parameter "jwt" or "token".
 	QueryToken bool
+
+	// Recording is the state of the recorders whose counters are shown; nil: none.
+	Recording *record.State
 }
 
 var _ router.Protocol = (*Server)(nil)
@@ -52,15 +58,23 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 		endpoint = httpserver.Listen{Addr: ":9998"}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", controlapi.Authenticated(h, router.ActionMetrics, s.QueryToken, Handler(h.Router())))
+	mux.Handle("GET /metrics", controlapi.Authenticated(h, router.ActionMetrics, s.QueryToken, Handler(h.Router(), s.extra()...)))
 	e := httpserver.WithDefaults(endpoint, h.Log(), h.Listen)
 	return e.Serve(ctx, mux, controlapi.Announce(h))
 }
 
+func (s *Server) extra() []prometheus.Collector {
+	if s.Recording == nil {
+		return nil
+	}
+	return []prometheus.Collector{NewRecordings(s.Recording)}
+}
+
 // Handler returns the metrics of a router, of the Go runtime and of the process,
-// without authentication.
-func Handler(r *router.Router) http.Handler {
+// without authentication. Queries that select something leave more out.
+func Handler(r *router.Router, more ...prometheus.Collector) http.Handler {
 	program := prometheus.NewRegistry()
+	program.MustRegister(more...)
 	program.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		c := &Collector{router: r, filter: filterOf(q.URL.Query())}

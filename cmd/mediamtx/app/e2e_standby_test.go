@@ -134,6 +134,42 @@ func TestStandbyCodecs(t *testing.T) {
 	}
 }
 
+// Files as FFmpeg makes them, with edit lists for reordered pictures and for the priming of
+// encoders of audio, are decoded without complaints, also where they begin again.
+func TestStandbyFiles(t *testing.T) {
+	needs(t, "ffmpeg")
+	const reordered = "-c:v libx264 -preset ultrafast -bf 2 -g 25 -pix_fmt yuv420p "
+	for name, ca := range map[string]struct{ codecs, protocol string }{
+		"h264 and aac.mp4":                {reordered + "-c:a aac", "rtsp"},
+		"fragments.mp4":                   {reordered + "-c:a aac -movflags frag_keyframe+empty_moov", "srt"},
+		"h264 and mu-law.mov":             {reordered + "-c:a pcm_mulaw -ar 8000", "rtsp"},
+		"h264 and A-law.mov":              {reordered + "-c:a pcm_alaw -ar 8000", "rtsp"},
+		"h264 and little-endian LPCM.mov": {reordered + "-c:a pcm_s16le", "rtsp"},
+		"h264 and MP3.mp4":                {reordered + "-c:a libmp3lame", "rtmp"},
+		"h264 and FLAC.mp4":               {reordered + "-c:a flac -strict -2", "hls"},
+		"MPEG-4 and Opus.mp4":             {"-c:v mpeg4 -g 25 -c:a libopus", "rtsp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			takeSlot(t)
+			file := filepath.Join(t.TempDir(), name)
+			run(t, "ffmpeg", ffmpeg(slices.Concat(strings.Fields("-f lavfi -i testsrc2=size=176x144:rate=25:duration=2 -f lavfi -i sine=frequency=440:sample_rate=48000:duration=2"),
+				strings.Fields(ca.codecs), []string{file})...)...)
+			in := startCommand(t, ports{}, fmt.Sprintf("webrtc: no\nhlsVariant: fmp4\npaths:\n  cam:\n    alwaysAvailable: yes\n    alwaysAvailableFile: '%s'\n", file))
+			p := launch(t, "ffmpeg", ffmpeg(append(in.input(ca.protocol, "cam"), strings.Fields("-t 7 -map 0:v:0 -map 0:a:0 -f framemd5 -")...)...)...)
+			p.wait(t)
+			if e := p.stderr.String(); strings.Contains(strings.ToLower(e), "error") || strings.Contains(e, "invalid") {
+				t.Errorf("FFmpeg complains: %s", e)
+			}
+			for stream, least := range []int{160, 70} {
+				if n := len(rows(p.stdout.String(), stream)); n < least {
+					t.Errorf("stream %d: %d frames", stream, n)
+				}
+			}
+			checkStandbyTimes(t, name, p.stdout.String())
+		})
+	}
+}
+
 // A publisher that comes back in time, and a source that fails, disturb no reader.
 func TestStandbyWithoutSegment(t *testing.T) {
 	needs(t, "ffmpeg")
@@ -199,6 +235,86 @@ func TestStandbyWithoutSegment(t *testing.T) {
 		from("rtspSource")
 		more(t, readers)
 	})
+}
+
+// Sources of a path that differ. Pictures of another size are the same stream, which
+// readers go on with; other tracks are another stream, and readers are told that theirs is
+// over, no earlier than at the first key frame of the new one.
+func TestStandbySourcesDiffer(t *testing.T) {
+	needs(t, "ffmpeg")
+	small := makeSource(t, "176x144", h264aac...)
+	large := makeSource(t, "320x240", h264aac...)
+	mono := makeSource(t, "320x240", append(slices.Clone(h264aac), "-ac", "1", "-ar", "24000")...)
+	scaled := strings.Fields("-map 0:v:0 -vf scale=64:48 -c:v rawvideo -fps_mode passthrough -f framemd5 -flush_packets 1 -")
+	for _, other := range []struct {
+		name   string
+		backup *source
+		same   bool
+	}{{"size", large, true}, {"tracks", mono, false}} {
+		t.Run(other.name, func(t *testing.T) {
+			takeSlot(t)
+			first := freePorts(t)
+			main, backup := startCommand(t, first, "webrtc: no\n"), startCommand(t, ports{}, "webrtc: no\n")
+			main.publish(t, "rtsp", "cam", small)
+			backup.publish(t, "rtsp", "cam", other.backup)
+			in := startCommand(t, ports{}, fmt.Sprintf("webrtc: no\nhlsVariant: fmp4\nhlsAlwaysRemux: yes\npaths:\n  cam:\n    rtspTransport: tcp\n    sources: ['%s', '%s']\n",
+				main.readURL("rtsp", "cam"), backup.readURL("rtmp", "cam")))
+			in.waitReady(t, "cam")
+			p, _ := in.router.Path("cam")
+			protocols := []string{"rtsp", "rtmp", "srt", "hls"}
+			if !other.same {
+				protocols = protocols[:3] // of HLS, the client finds out by itself
+			}
+			var readers []*program
+			read := func() {
+				readers = nil
+				for _, protocol := range protocols {
+					readers = append(readers, launch(t, "ffmpeg", ffmpeg(append(in.input(protocol, "cam"), scaled...)...)...))
+				}
+			}
+			more := func() {
+				t.Helper()
+				for i, r := range readers {
+					seen := len(rows(r.stdout.String(), 0))
+					eventually(t, protocols[i]+" goes on", func() bool {
+						select {
+						case <-r.done:
+							t.Fatalf("%s: the reader ended: %v", protocols[i], r.err)
+						default:
+						}
+						return len(rows(r.stdout.String(), 0)) > seen+50
+					})
+				}
+			}
+			change := func(to string, f func()) {
+				t.Helper()
+				stream := p.Stream()
+				f()
+				eventually(t, "the stream comes from "+to, func() bool { i := p.Info(); return i.Online && i.Source.Type == to })
+				if same := p.Stream() == stream; same != other.same {
+					t.Errorf("the same stream: %v", same)
+				}
+				if !other.same {
+					for i, r := range readers {
+						eventually(t, protocols[i]+" is told", func() bool {
+							select {
+							case <-r.done:
+								return true
+							default:
+								return false
+							}
+						})
+					}
+					read()
+				}
+				more()
+			}
+			read()
+			more()
+			change("rtmpSource", main.stop)
+			change("rtspSource", func() { startCommand(t, first, "webrtc: no\n").publish(t, "rtsp", "cam", small) })
+		})
+	}
 }
 
 // A reader of WebRTC, which is a source of another server, stays connected too.

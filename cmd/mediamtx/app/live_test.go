@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -191,6 +192,12 @@ func (l *live) checkRecordings() {
 	const pattern = "/v3/recordings/deletesegment"
 	path := pattern + "?" + url.Values{"path": {"rtmps"}, "start": {rec.Segments[0].Start}}.Encode()
 	l.ask("DELETE", pattern, path, "")
+	_, text := l.call(l.t, "metrics", "GET", "/metrics", "")
+	for _, name := range []string{"record_segments_total", "record_parts_total", "record_bytes_total"} {
+		if !regexp.MustCompile(`(?m)^` + name + ` [1-9]`).Match(text) {
+			l.t.Errorf("%s is missing or zero", name)
+		}
+	}
 	if status, body := l.call(l.t, "api", "DELETE", path, ""); status != 400 {
 		l.t.Errorf("what is gone was removed: %d %s", status, body)
 	}

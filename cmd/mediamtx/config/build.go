@@ -19,7 +19,7 @@ func (d *Document) Build() (router.Config, error) {
 // each time.
 func (d *Document) BuildWith(s Shared) (router.Config, error) {
 	c := router.Config{QueueSize: d.WriteQueueSize}
-	c.Protocols = d.buildProtocols()
+	c.Protocols = d.buildProtocols(s)
 	if cleaner := d.buildCleaner(s); cleaner != nil {
 		c.Protocols = append(c.Protocols, cleaner)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // buildProtocols returns the servers that are switched on.
-func (d *Document) buildProtocols() []router.Protocol {
+func (d *Document) buildProtocols(s Shared) []router.Protocol {
 	var out []router.Protocol
 	if d.RTSP {
 		out = append(out, d.buildRTSP()...)
@@ -35,11 +35,11 @@ func (d *Document) buildProtocols() []router.Protocol {
 	if d.SRT {
 		out = append(out, d.buildSRT())
 	}
-	return append(out, d.buildOperation()...)
+	return append(out, d.buildOperation(s)...)
 }
 
 // buildOperation returns the servers for operators.
-func (d *Document) buildOperation() []router.Protocol {
+func (d *Document) buildOperation(s Shared) []router.Protocol {
 	var out []router.Protocol
 	if d.API {
 		out = append(out, &controlapi.Server{
@@ -58,6 +58,7 @@ func (d *Document) buildOperation() []router.Protocol {
 				d.MetricsAddress, d.MetricsEncryption, d.MetricsServerCert, d.MetricsServerKey, d.MetricsAllowOrigins, d.MetricsTrustedProxies,
 			}),
 			QueryToken: d.AuthJWTInHTTPQuery,
+			Recording:  s.Recording,
 		})
 	}
 	if d.Pprof {
