@@ -129,7 +129,7 @@ type group struct {
 
 // keep runs a source whenever it may.
 func (g *group) keep(ctx context.Context, i int) {
-	log := g.run.Log.With(slog.String("source", g.Sources[i].Type()), slog.Int("number", i+1))
+	log := g.run.Log.With(slog.String("candidate", g.Sources[i].Type()), slog.Int("number", i+1))
 	for g.await(ctx, i) {
 		cctx, cancel := context.WithCancelCause(ctx)
 		g.mu.Lock()
