@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"io/fs"
 	"time"
 
 	"github.com/org/mtx/record"
@@ -39,7 +39,7 @@ func (a *Archive) List(ctx context.Context) ([]Archived, error) {
 	for _, r := range a.Recordings {
 		patterns = append(patterns, r.Pattern)
 	}
-	paths, err := record.Paths(ctx, a.store(), patterns)
+	paths, err := record.Paths(ctx, a.Store, patterns)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (a *Archive) Get(ctx context.Context, path string) (Archived, error) {
 }
 
 func (a *Archive) get(ctx context.Context, p record.Pattern, path string) (Archived, error) {
-	found, err := record.Find(ctx, a.store(), p, path)
+	found, err := record.Find(ctx, a.Store, p, path)
 	out := Archived{Path: path}
 	for _, g := range found {
 		out.Starts = append(out.Starts, g.Start)
@@ -84,15 +84,10 @@ func (a *Archive) DeleteSegment(ctx context.Context, path string, start time.Tim
 	if err != nil {
 		return err
 	}
-	found, err := record.Find(ctx, a.store(), p, path)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(found, func(g record.Segment) bool { return g.Start.Equal(start) })
-	if i < 0 {
+	if err = record.Delete(ctx, a.Store, p, path, start); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("path %q: %w: %s", path, ErrNoSegment, start.Format(time.RFC3339Nano))
 	}
-	return a.store().Remove(p.Root(), found[i].Name)
+	return err
 }
 
 func (a *Archive) pattern(path string) (record.Pattern, error) {
@@ -105,11 +100,4 @@ func (a *Archive) pattern(path string) (record.Pattern, error) {
 		return p, errNotConfigured
 	}
 	return p, nil
-}
-
-func (a *Archive) store() record.Store {
-	if a.Store == nil {
-		return record.Local{}
-	}
-	return a.Store
 }

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,46 +61,52 @@ func hour(b testing.TB, p record.Pattern, path string) {
 }
 
 // BenchmarkStart is the time until the first byte of a part of an hour, of which
-// nothing is known yet.
+// nothing is known yet; and until a playlist of all of it.
 func BenchmarkStart(b *testing.B) {
 	p := pattern(b, b.TempDir(), record.FMP4)
 	hour(b, p, "cam")
+	from := func(at, d time.Duration, write func(context.Context, *output, *timeline) error) func(context.Context, *server, *output) error {
+		return func(ctx context.Context, s *server, o *output) error {
+			found, _, err := s.lib.find(ctx, p, "cam", filmStart, time.Time{})
+			if err != nil {
+				return err
+			}
+			t, err := newTimeline(ctx, s.lib, found, filmStart.Add(at), d)
+			if err != nil {
+				return err
+			}
+			defer t.close()
+			return write(ctx, o, t)
+		}
+	}
 	for _, c := range []struct {
 		name string
-		do   func(ctx context.Context, lib *library, found []record.Segment, o *output) error
+		do   func(context.Context, *server, *output) error
 	}{
-		{"fmp4", func(ctx context.Context, lib *library, found []record.Segment, o *output) error {
-			t, err := newTimeline(ctx, lib, found, filmStart.Add(50*time.Minute), time.Minute)
-			if err != nil {
-				return err
-			}
-			defer t.close()
-			return writeFragmented(ctx, o, t)
-		}},
-		{"mp4", func(ctx context.Context, lib *library, found []record.Segment, o *output) error {
-			t, err := newTimeline(ctx, lib, found, filmStart, time.Hour)
-			if err != nil {
-				return err
-			}
-			defer t.close()
+		{"get fmp4", from(50*time.Minute, time.Minute, writeFragmented)},
+		{"get mp4", from(0, time.Hour, func(ctx context.Context, o *output, t *timeline) error {
 			m, err := newMovie(ctx, t)
 			if err != nil {
 				return err
 			}
 			return m.writeTo(ctx, o)
+		})},
+		{"vod", func(ctx context.Context, s *server, o *output) error {
+			list, err := s.pieces(ctx, &request{path: "cam", pattern: p}, time.Time{}, time.Time{}, false)
+			if err != nil {
+				return err
+			}
+			_, err = o.Write(playlist(list, "", place{origin: originOf(list)}, true))
+			return err
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				lib := newLibrary(nil, slog.New(slog.DiscardHandler))
-				found, _, err := lib.find(b.Context(), p, "cam", filmStart, time.Time{})
-				if err != nil {
-					b.Fatal(err)
-				}
+				s := &server{lib: newLibrary(nil, slog.New(slog.DiscardHandler))}
 				o := newOutput(io.Discard)
 				o.left = 1
-				if err := c.do(b.Context(), lib, found, o); !errors.Is(err, errStop) { // it is passed on as it is
+				if err := c.do(b.Context(), s, o); !errors.Is(err, errStop) { // it is passed on as it is
 					b.Fatal(err)
 				}
 			}
@@ -105,25 +114,42 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkThroughput copies an hour.
+// BenchmarkThroughput reads five minutes of an hour, in all the ways that there are,
+// beside a plain file server on the same file.
 func BenchmarkThroughput(b *testing.B) {
 	g := newRig(b, Server{}, nil)
 	hour(b, g.pattern, "cam")
-	for _, format := range []string{"fmp4", "mp4"} {
-		b.Run(format, func(b *testing.B) {
+	plain := httptest.NewServer(http.FileServer(http.Dir(g.dir)))
+	b.Cleanup(plain.Close)
+	const size = 300 * 508 << 10 // about that of five minutes
+	id := filmStart.UnixMicro()
+	for _, c := range []struct{ name, url, ask string }{
+		{"file server", plain.URL + "/cam/" + filepath.Base(g.pattern.Name("cam", filmStart)), "bytes=0-" + strconv.Itoa(size)},
+		{"get fmp4", g.url + part("cam", filmStart, 5*time.Minute, "fmp4"), ""},
+		{"get mp4", g.url + part("cam", filmStart, 5*time.Minute, "mp4"), ""},
+		{"vod", fmt.Sprintf("%s/vod/cam/%d.mp4", g.url, id), "bytes=0-" + strconv.Itoa(size)},
+		{"vod moved", fmt.Sprintf("%s/vod/cam/%d_%d.mp4", g.url, id, id-1e9), "bytes=0-" + strconv.Itoa(size)},
+		{"vod made", fmt.Sprintf("%s/vod/cam/%d_0_300000000_%d.m4s", g.url, id, id-1e9), ""},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
-				n := fetch(b, g, part("cam", filmStart, 5*time.Minute, format))
-				b.SetBytes(n)
+				b.SetBytes(fetch(b, g, c.url, c.ask))
 			}
 		})
 	}
 }
 
-func fetch(t testing.TB, g *rig, u string) int64 {
+func fetch(t testing.TB, g *rig, u, ask string) int64 {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+u, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	want := http.StatusOK
+	if ask != "" {
+		req.Header.Set("Range", ask)
+		want = http.StatusPartialContent
 	}
 	res, err := g.http.Do(req)
 	if err != nil {
@@ -131,7 +157,7 @@ func fetch(t testing.TB, g *rig, u string) int64 {
 	}
 	defer func() { _ = res.Body.Close() }()
 	n, err := io.Copy(io.Discard, res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
+	if err != nil || res.StatusCode != want {
 		t.Fatalf("status %d, %v", res.StatusCode, err)
 	}
 	return n

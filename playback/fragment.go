@@ -87,6 +87,7 @@ type moof struct {
 	next    []int64 // decoding time of what comes next, by track
 	chunks  []chunk
 	samples []sample
+	odd     bool // there was something that players do not take as it is, or that cannot be moved
 }
 
 // parse reads the body of a moof that begins at an offset, and whose data is
@@ -125,7 +126,7 @@ type defaults struct {
 
 func (m *moof) parseTrack(traf []byte, moofAt, pos int64) (int64, error) {
 	d := defaults{track: -1}
-	known := false
+	known, timed := false, false
 	err := eachBox(traf, func(kind string, body, _ []byte) (err error) {
 		switch kind {
 		case "tfhd":
@@ -133,11 +134,14 @@ func (m *moof) parseTrack(traf []byte, moofAt, pos int64) (int64, error) {
 		case "tfdt":
 			f := fields{b: body}
 			var v uint64
-			if version, _ := f.full(); version == 1 {
+			version, _ := f.full()
+			if version == 1 {
 				v = f.u64()
 			} else {
 				v = uint64(f.u32())
 			}
+			timed = true
+			m.odd = m.odd || !known || version != 1 // see index.move
 			if f.bad || v > maxTicks {
 				return errFragment
 			}
@@ -151,6 +155,7 @@ func (m *moof) parseTrack(traf []byte, moofAt, pos int64) (int64, error) {
 		}
 		return err
 	})
+	m.odd = m.odd || !timed
 	return pos, err
 }
 
@@ -165,6 +170,7 @@ func (m *moof) parseHeader(tfhd []byte, moofAt int64) (d defaults, known bool, e
 			known = true
 		}
 	}
+	m.odd = m.odd || !known || flags&(flagsTraf|0x1) != flagsTraf
 	if flags&0x1 != 0 {
 		v := f.u64()
 		if v > maxTicks {

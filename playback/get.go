@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 )
 
 func (s *server) serveGet(w http.ResponseWriter, r *request) error {
@@ -62,24 +60,9 @@ func (s *server) sendMovie(w http.ResponseWriter, r *request, t *timeline) error
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	h.Set("Accept-Ranges", "bytes")
-	o, status := newOutput(w), http.StatusOK
-	o.left = m.size
-	if from, to, ok := parseRange(r.Header.Get("Range"), m.size); ok {
-		if from >= m.size {
-			h.Set("Content-Range", "bytes */"+strconv.FormatInt(m.size, 10))
-			writeError(w, http.StatusRequestedRangeNotSatisfiable, errors.New("the range is after the end"))
-			return nil
-		}
-		status = http.StatusPartialContent
-		h.Set("Content-Range", "bytes "+strconv.FormatInt(from, 10)+"-"+strconv.FormatInt(to, 10)+"/"+strconv.FormatInt(m.size, 10))
-		o.skip, o.left = from, to-from+1
-	}
-	h.Set("Content-Type", "video/mp4")
-	h.Set("Content-Length", strconv.FormatInt(o.left, 10))
-	w.WriteHeader(status)
-	if r.Method == http.MethodHead {
+	o := newOutput(w)
+	var ok bool
+	if o.skip, o.left, ok = announce(w, r, m.size); !ok {
 		return nil
 	}
 	return s.ended(w, r, o, m.writeTo(r.Context(), o))
@@ -96,32 +79,4 @@ func (s *server) ended(w http.ResponseWriter, r *request, o *output, err error) 
 		s.log.Warn("a recording changed while it was played", "path", r.path, "error", err)
 	}
 	panic(http.ErrAbortHandler) // so that the client does not take it for the end
-}
-
-// parseRange reads a Range header (RFC 9110 section 14.2) with one range. What is
-// not understood is ignored, as the RFC says.
-func parseRange(v string, size int64) (from, to int64, ok bool) {
-	v, ok = strings.CutPrefix(v, "bytes=")
-	first, last, dash := strings.Cut(strings.TrimSpace(v), "-")
-	if !ok || !dash {
-		return 0, 0, false
-	}
-	if first == "" {
-		n, err := strconv.ParseInt(last, 10, 64)
-		if err != nil || n <= 0 {
-			return 0, 0, false
-		}
-		return max(0, size-n), size - 1, true
-	}
-	from, err := strconv.ParseInt(first, 10, 64)
-	if err != nil || from < 0 {
-		return 0, 0, false
-	}
-	to = size - 1
-	if last != "" {
-		if to, err = strconv.ParseInt(last, 10, 64); err != nil || to < from {
-			return 0, 0, false
-		}
-	}
-	return from, min(to, size-1), true
 }

@@ -93,6 +93,8 @@ func (s *server) route(p string, query url.Values) (path string, h handler) {
 			return name, s.servePlaylist
 		case strings.HasPrefix(file, "init_") || strings.HasSuffix(file, ".m4s"):
 			return name, s.serveMedia(file)
+		case strings.HasSuffix(file, ".mp4"):
+			return name, s.serveFile(file)
 		}
 	}
 	switch file {

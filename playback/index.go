@@ -21,6 +21,11 @@ type index struct {
 	first   time.Duration // presentation time of the first sample
 	end     time.Duration // presentation time of the end of the last one
 	anySync []bool        // by track
+
+	lead  int   // the first track with video; -1: none
+	head  int64 // bytes of the header, if pieces can be taken out of the file as they are
+	loose cuts  // at key frames
+	keyed cuts  // at fragments that begin with one
 }
 
 // span is what an entry holds of a track, in ticks.
@@ -44,7 +49,11 @@ func buildIndex(ctx context.Context, r io.ReaderAt, size int64) (*index, error) 
 	if err := s.open(r, size); err != nil {
 		return nil, err
 	}
-	x := &index{tracks: s.tracks, anySync: make([]bool, len(s.tracks))}
+	x := &index{
+		tracks: s.tracks, anySync: make([]bool, len(s.tracks)),
+		lead: slices.IndexFunc(s.tracks, func(t track) bool { return t.video }),
+		head: s.head, pos: s.pos, loose: newCuts(s.pos), keyed: newCuts(s.pos),
+	}
 	return x, x.scan(ctx, &s)
 }
 
@@ -54,6 +63,7 @@ func (x *index) grow(ctx context.Context, r io.ReaderAt, size int64) (*index, er
 	y.tracks = slices.Clone(x.tracks)
 	y.entries, y.spans = slices.Clone(x.entries), slices.Clone(x.spans)
 	y.anySync = slices.Clone(x.anySync)
+	y.loose.list, y.keyed.list = slices.Clip(x.loose.list), slices.Clip(x.keyed.list)
 	for i := range y.tracks {
 		y.tracks[i].syncless = false
 	}
@@ -71,7 +81,12 @@ func (x *index) scanner(r io.ReaderAt, size, pos int64, next []int64) *scanner {
 }
 
 func (x *index) scan(ctx context.Context, s *scanner) error {
-	for {
+	began, stop := time.Now(), func() {}
+	defer func() { stop() }()
+	for n := 0; ; n++ {
+		if n == aheadAfter && time.Since(began) > aheadAfter*aheadSlow && s.size-s.pos > aheadLeast && isLocal(s.r) {
+			stop = ahead(ctx, s.r, s.pos, s.size)
+		}
 		f, err := s.scan(ctx)
 		if errors.Is(err, io.EOF) {
 			break
@@ -82,6 +97,9 @@ func (x *index) scan(ctx context.Context, s *scanner) error {
 		x.add(f, s.saved)
 	}
 	x.pos, x.next, x.begun = s.pos, s.next, s.begun
+	if s.odd {
+		x.head = 0
+	}
 	if len(x.entries) == 0 {
 		return errNothing
 	}
@@ -98,6 +116,7 @@ func (x *index) add(f fragment, next []int64) {
 	if len(x.spans)+n > maxSpans {
 		x.thin()
 	}
+	x.cut(f)
 	if len(x.entries) == 0 {
 		x.first = math.MaxInt64
 	}
@@ -124,6 +143,34 @@ func (x *index) add(f fragment, next []int64) {
 			sp.end = max(sp.end, dts)
 			x.end = max(x.end, t.time(pts+int64(s.duration)))
 			x.first = min(x.first, t.time(pts))
+		}
+	}
+}
+
+// cut notes where the file can be cut: at key frames of the first track with video,
+// or anywhere if there is none.
+func (x *index) cut(f fragment) {
+	track := max(x.lead, 0)
+	first := true
+	for i := range f.chunks {
+		c := &f.chunks[i]
+		if c.track != track {
+			continue
+		}
+		t, dts := &x.tracks[track], c.dts
+		for _, s := range c.samples {
+			if s.sync {
+				at := t.timeUp(dts + int64(s.offset)) // not before the key frame
+				x.loose.add(cut{at, -1})
+				if first {
+					x.keyed.add(cut{at, f.at})
+				}
+				if !t.video {
+					return // fragments are short enough
+				}
+			}
+			first = false
+			dts += int64(s.duration)
 		}
 	}
 }
@@ -170,7 +217,7 @@ func (x *index) seek(at time.Duration) []int {
 
 // weight is the memory that the index takes, in bytes.
 func (x *index) weight() int64 {
-	n := int64(len(x.entries)*8+len(x.spans)*32) + 1024
+	n := int64(len(x.entries)*8+len(x.spans)*32+(len(x.loose.list)+len(x.keyed.list))*16) + 1024
 	for i := range x.tracks {
 		n += int64(len(x.tracks[i].stsd)) + 512
 	}
@@ -207,24 +254,25 @@ func (x *index) walk(ctx context.Context, r io.ReaderAt, from time.Duration, f f
 func (x *index) list() []track         { return x.tracks }
 func (x *index) length() time.Duration { return x.end }
 
-// cuts implements contents: at key frames.
-func (x *index) cuts(_ context.Context, _ io.ReaderAt, least time.Duration) ([]time.Duration, error) {
-	track := slices.IndexFunc(x.tracks, func(t track) bool { return t.video })
-	video := track >= 0
-	track = max(track, 0)
-	out := []time.Duration{0}
-	for e := range x.entries {
-		at := x.span(e, track).dts
-		if video {
-			at = x.span(e, track).firstSync
-		}
-		if at == never {
-			continue
-		}
-		// rounded up, so that it is not before the key frame
-		if d := x.tracks[track].timeUp(at); d >= out[len(out)-1]+least && d < x.end {
-			out = append(out, d)
-		}
+func (x *index) decoding() (first, next time.Duration) {
+	i := max(x.lead, 0)
+	t := &x.tracks[i]
+	return t.time(x.span(0, i).dts), t.time(x.next[i])
+}
+
+// cuts implements contents.
+func (x *index) cuts(context.Context, io.ReaderAt) ([]cut, error) {
+	if x.bytes().head > 0 {
+		return x.keyed.until(x.end), nil
 	}
-	return out, nil
+	return x.loose.until(x.end), nil
+}
+
+// bytes implements contents. Files whose key frames are inside of fragments have
+// better places to be cut than those.
+func (x *index) bytes() extent {
+	if x.head == 0 || x.keyed.worst(x.end) > max(x.loose.worst(x.end), 2*leastPiece) {
+		return extent{}
+	}
+	return extent{x.head, x.pos}
 }

@@ -20,16 +20,20 @@ type contents interface {
 	list() []track
 	// length is the presentation time of the end.
 	length() time.Duration
+	// decoding returns the decoding times of the first sample of the leading track,
+	// and of the one that would come next.
+	decoding() (first, next time.Duration)
 	// weight is the memory that is taken, in bytes.
 	weight() int64
 	// walk calls f for the samples from a time on, and before it as far as they
 	// are needed: video from the last key frame. What f is given is valid during
 	// the call.
 	walk(ctx context.Context, r io.ReaderAt, from time.Duration, f func([]chunk) error) error
-	// cuts returns the presentation times at which the segment can be cut into
-	// pieces that are not shorter than a duration, except for the last one. The
-	// first one is zero.
-	cuts(ctx context.Context, r io.ReaderAt, least time.Duration) ([]time.Duration, error)
+	// cuts returns where the segment can be cut into pieces that are not shorter
+	// than leastPiece, except for the last one. The first one is at zero.
+	cuts(ctx context.Context, r io.ReaderAt) ([]cut, error)
+	// bytes tells whether pieces are parts of the file as it is.
+	bytes() extent
 }
 
 // library opens segments. It remembers what is in them.

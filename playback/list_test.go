@@ -2,10 +2,13 @@ package playback
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,10 +117,65 @@ func TestPermission(t *testing.T) {
 	if res, _ := g.get(u.RequestURI()); res.StatusCode != http.StatusOK {
 		t.Errorf("%s: status %d", u, res.StatusCode)
 	}
-	for _, u := range g.playlist("/vod/cam/index.m3u8?jwt=good").urls {
+	g.film("cam", film{start: filmStart.Add(time.Hour), seconds: 1, foreign: true})
+	p := g.playlist("/vod/cam/index.m3u8?jwt=good")
+	for _, u := range append(p.urls, p.maps...) { // byte ranges, and what is made
+		plain, query, _ := strings.Cut(u, "?")
+		if query != "jwt=good" {
+			t.Errorf("%s: the token is missing", u)
+		}
 		if res, _ := g.get("/vod/cam/" + u); res.StatusCode != http.StatusOK {
 			t.Errorf("%s: status %d", u, res.StatusCode)
 		}
+		for _, bad := range []string{"", "?jwt=bad"} {
+			if res, _ := g.get("/vod/cam/" + plain + bad); res.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s%s: status %d", plain, bad, res.StatusCode)
+			}
+			if res, _ := g.get("/vod/other/" + plain + bad); res.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s%s of another path: status %d", plain, bad, res.StatusCode)
+			}
+		}
+	}
+	if len(p.urls) != 2 {
+		t.Error(p.text)
+	}
+}
+
+// Everything is there with TLS and for pages of other origins, and URLs in answers
+// say so.
+func TestTLSAndOrigins(t *testing.T) {
+	t.Parallel()
+	lender := httptest.NewTLSServer(nil) // of its certificate
+	t.Cleanup(lender.Close)
+	g := newRig(t, Server{HTTP: httpserver.Listen{
+		Addr: "127.0.0.1:0", AllowOrigins: []string{"https://*.example.com"},
+		TLS: &tls.Config{Certificates: lender.TLS.Certificates, MinVersion: tls.VersionTLS12},
+	}}, nil)
+	g.url = "https" + strings.TrimPrefix(g.url, "http")
+	g.http = lender.Client()
+	g.http.Timeout = 20 * time.Second
+	g.film("cam", film{start: filmStart, seconds: 1})
+	for u, method := range map[string]string{
+		"/list?path=cam": http.MethodGet, part("cam", filmStart, time.Second, "mp4"): http.MethodGet,
+		"/vod/cam/index.m3u8": http.MethodGet, "/vod/cam/1772618400000000.mp4": http.MethodHead, "/get?path=never": http.MethodGet,
+	} {
+		res, b := g.do(method, u, "Origin", "https://a.example.com")
+		if got := res.Header.Get("Access-Control-Allow-Origin"); got != "https://a.example.com" || res.TLS == nil {
+			t.Errorf("%s: status %d, allowed: %q: %.60q", u, res.StatusCode, got, b)
+		}
+		if res, _ := g.do(method, u, "Origin", "https://elsewhere.org"); res.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: another origin is allowed", u)
+		}
+	}
+	res, _ := g.do(http.MethodOptions, "/vod/cam/1772618400000000.mp4", "Origin", "https://a.example.com",
+		"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "range")
+	if !strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "Range") || res.StatusCode != http.StatusNoContent {
+		t.Errorf("preflight: status %d, %v", res.StatusCode, res.Header)
+	}
+	var list []item
+	g.json("/list?path=cam", &list)
+	if !strings.HasPrefix(list[0].URL, g.url+"/get?") {
+		t.Error(list[0].URL)
 	}
 }
 

@@ -42,7 +42,11 @@ type film struct {
 	keyEvery int  // pictures; default 30
 	part     int  // pictures per fragment; default 30
 	reorder  bool // every third picture is decoded first
+	late     int  // pictures that all are shown later than they are decoded
+	begins   int  // pictures that video begins and ends after audio
 	silent   bool // no audio
+	blind    bool // no video
+	foreign  bool // it does not say that offsets count from the fragment, as players want it
 	sps      string
 }
 
@@ -70,6 +74,9 @@ func (f film) bytes(t testing.TB) []byte {
 			Config: mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: audioScale, ChannelConfig: 2},
 		}})
 	}
+	if f.blind {
+		in.Tracks = in.Tracks[1:]
+	}
 	var out bytes.Buffer
 	var buf seekablebuffer.Buffer
 	if err := in.Marshal(&buf); err != nil {
@@ -78,7 +85,7 @@ func (f film) bytes(t testing.TB) []byte {
 	out.Write(buf.Bytes())
 	audio := 0
 	for n := 0; n < f.seconds*30; n += f.part {
-		p := fmp4.Part{SequenceNumber: uint32(n), Tracks: []*fmp4.PartTrack{{ID: 1, BaseTime: uint64(n) * frameTicks}}}
+		p := fmp4.Part{SequenceNumber: uint32(n), Tracks: []*fmp4.PartTrack{{ID: 1, BaseTime: uint64(n+f.begins) * frameTicks}}}
 		for i := n; i < min(n+f.part, f.seconds*30); i++ {
 			p.Tracks[0].Samples = append(p.Tracks[0].Samples, &fmp4.Sample{
 				Duration: frameTicks, PTSOffset: f.offset(i), IsNonSyncSample: i%f.keyEvery != 0, Payload: identity('v', i),
@@ -91,18 +98,29 @@ func (f film) bytes(t testing.TB) []byte {
 			}
 			p.Tracks = append(p.Tracks, a)
 		}
+		if f.blind {
+			p.Tracks = p.Tracks[1:]
+		}
 		var buf seekablebuffer.Buffer
 		if err := p.Marshal(&buf); err != nil {
 			t.Fatal(err)
 		}
 		out.Write(buf.Bytes())
 	}
+	if f.foreign {
+		return bytes.ReplaceAll(out.Bytes(), []byte("tfhd\x00\x02"), []byte("tfhd\x00\x00"))
+	}
 	return out.Bytes()
 }
 
-// offset is that of the presentation time. With reordering, pictures 1, 2, 3 of a
-// group are shown as 2, 3, 1... of the next place: I P b b P b b.
+// offset is that of the presentation time.
 func (f film) offset(i int) int32 {
+	return f.reordering(i) + int32(f.late)*frameTicks
+}
+
+// reordering: pictures 1, 2, 3 of a group are shown as 2, 3, 1... of the next
+// place: I P b b P b b.
+func (f film) reordering(i int) int32 {
 	if !f.reorder {
 		return 0
 	}
@@ -247,7 +265,11 @@ func samplesOf(t testing.TB, b []byte) (out [2][]seen) {
 				for _, x := range c.samples {
 					p := b[o : o+int64(x.size)]
 					k := int(m.tracks[c.track].id) - 1
-					out[k] = append(out[k], seen{fmt.Sprintf("%c%d", p[0], binary.BigEndian.Uint32(p[1:])), dts + int64(x.offset)})
+					name := "?" // of no film
+					if len(p) >= 5 {
+						name = fmt.Sprintf("%c%d", p[0], binary.BigEndian.Uint32(p[1:]))
+					}
+					out[k] = append(out[k], seen{name, dts + int64(x.offset)})
 					dts += int64(x.duration)
 					o += int64(x.size)
 				}

@@ -3,6 +3,7 @@ package playback
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,7 +90,39 @@ func TestRecorderIsPlayed(t *testing.T) {
 					t.Errorf("video %v: %d samples, want %d", isVideo, n, want)
 				}
 			}
+			if format == record.FMP4 {
+				g.isOneStream(t, len(found), list[0].Duration)
+			}
 		})
+	}
+}
+
+// isOneStream verifies that the byte ranges of recorded segments are played as what
+// they were before they were cut.
+func (g *rig) isOneStream(t *testing.T, segments int, duration float64) {
+	t.Helper()
+	p := g.playlist("/vod/cam/index.m3u8")
+	total := 0.0
+	for i, d := range p.durations {
+		total += d
+		if p.ranges[i] == "" || p.breaks[i] {
+			t.Errorf("segment %d: range %q, discontinuity: %v", i, p.ranges[i], p.breaks[i])
+		}
+	}
+	if len(p.urls) != segments || strings.Count(p.text, "#EXT-X-MAP") != segments || total < duration-0.01 || total > duration+0.01 {
+		t.Errorf("%v s of %v:\n%s", total, duration, p.text)
+	}
+	all := g.all("cam", p)
+	for k, rate := range []int64{30, 50} {
+		list, step := all[k], []int64{videoScale, audioScale}[k]/rate
+		if n := float64(len(list)); n < (duration-0.1)*float64(rate) {
+			t.Errorf("track %d: %v samples in %v s", k, n, duration)
+		}
+		for i, s := range list[1:] {
+			if d := s.pts - list[i].pts; d < step-2 || d > step+2 {
+				t.Errorf("track %d: sample %d of %d is %d ticks after the one before, want %d", k, i+1, len(list), d, step)
+			}
+		}
 	}
 }
 

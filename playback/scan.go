@@ -80,17 +80,22 @@ type scanner struct {
 	// compare times with.
 	begun bool
 	saved []int64
+	// head is where the header of the file ends; zero if players would not take
+	// it as it is.
+	head int64
 }
 
 // open reads a file up to its first fragment.
 func (s *scanner) open(r io.ReaderAt, size int64) error {
 	s.window = window{r: r, size: size}
+	media := false
 	for range 64 { // boxes in front of a moov are few
 		kind, body, end, err := s.header(s.pos)
 		if err != nil {
 			return fmt.Errorf("no header: %w", err)
 		}
 		if s.pos = end; kind != "moov" {
+			media = media || kind == "mdat"
 			continue
 		}
 		if end-body > maxInit {
@@ -104,14 +109,28 @@ func (s *scanner) open(r io.ReaderAt, size int64) error {
 			return err
 		}
 		s.next = make([]int64, len(s.tracks))
+		if end <= maxInit && !media && playable(b, s.tracks) {
+			s.head = end
+		}
 		return nil
 	}
 	return errors.New("no header")
 }
 
-// fragment is a moof with its mdat.
+// playable tells whether players take the body of a moov as it is: it announces
+// fragments, and times are not moved by an edit list, which some ignore.
+func playable(moov []byte, tracks []track) bool {
+	found := false
+	_ = eachBox(moov, func(kind string, _, _ []byte) error {
+		found = found || kind == "mvex"
+		return nil
+	})
+	return found && !slices.ContainsFunc(tracks, func(t track) bool { return t.shift != 0 })
+}
+
+// fragment is a moof with its mdat, and what stands in front of it.
 type fragment struct {
-	at     int64
+	at     int64 // where the one before ends
 	chunks []chunk
 }
 
@@ -119,6 +138,7 @@ type fragment struct {
 // io.EOF where the file ends, or is damaged so that nothing more can be found.
 // Fragments that are damaged in themselves are left out.
 func (s *scanner) scan(ctx context.Context) (fragment, error) {
+	begin := s.pos
 	var at, body, end int64 = -1, 0, 0 // of the moof
 	for n := range maxBoxes {
 		if n%256 == 0 && ctx.Err() != nil {
@@ -126,9 +146,7 @@ func (s *scanner) scan(ctx context.Context) (fragment, error) {
 		}
 		kind, from, to, err := s.header(s.pos)
 		if err != nil || to > s.size {
-			if at >= 0 {
-				s.pos = at
-			}
+			s.pos = begin // there may be more when the file has grown
 			if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errBox) {
 				return fragment{}, err
 			}
@@ -136,18 +154,23 @@ func (s *scanner) scan(ctx context.Context) (fragment, error) {
 		}
 		switch {
 		case kind == "moof":
+			s.odd = s.odd || at >= 0
 			at, body, end = s.pos, from, to
 		case kind == "moov":
+			s.pos = begin
 			return fragment{}, io.EOF // something else was appended
 		case kind == "mdat" && at >= 0:
 			if chunks := s.load(at, body, end, from, to); chunks != nil {
 				s.pos = to
-				return fragment{at, chunks}, nil
+				return fragment{begin, chunks}, nil
 			}
-			at = -1
+			at, s.odd = -1, true
+		case kind == "mdat":
+			s.odd = true
 		}
 		s.pos = to
 	}
+	s.pos = begin
 	return fragment{}, io.EOF
 }
 

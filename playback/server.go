@@ -14,7 +14,7 @@
 //
 //	/list?path=cam[&start=][&end=]                       time spans, in JSON
 //	/get?path=cam&start=&duration=[&format=fmp4|mp4]     a part, as a file
-//	/vod/cam/index.m3u8[?start=][&end=]                  a part, for HLS players
+//	/vod/cam/index.m3u8[?start=][&end=]                  a part, for players of HLS
 //	/vod/cam/index.m3u8?dvr=1h                           the last hour, and what follows
 //	/cam/                                                the page
 //
@@ -31,8 +31,22 @@
 // follows, is in the file but hidden by its edit list. Segments are joined if the
 // silence between them is at most a second and their tracks are the same.
 //
+// Segments of HLS are byte ranges of the recorded files wherever these can be cut
+// at key frames, as those of package record can: they are fragmented MP4, and key
+// frames begin a "moof". They are sent as they are, with one exception: decoding
+// times ("tfdt") count from the start of a file, and become those of the playlist,
+// so that files that follow each other play as one, without a discontinuity. There
+// is one where nothing was recorded for a while, or where tracks change. Each
+// segment tells its time (EXT-X-PROGRAM-DATE-TIME). Of a file that is being written,
+// there is what is complete. A window (dvr) follows the live edge.
+//
+// Of other recordings (MPEG transport streams, key frames in the middle of a "moof",
+// edit lists), segments are made when they are asked for.
+//
 // Recordings are fragmented MP4 or MPEG transport streams. Files that are damaged
-// or are no recordings are left out, or played as far as they go.
+// or are no recordings are left out, or played as far as they go. What is no file
+// (FIFOs, devices, symbolic links) is not opened, and no URL leads to anything but
+// the recordings of the path that the client was let to.
 package playback
 
 import (

@@ -1,9 +1,11 @@
 package playback
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/org/mtx/record"
@@ -107,10 +109,8 @@ func (t *timeline) walk(ctx context.Context, f func(src io.ReaderAt, chunks []ch
 	err := t.each(ctx, func(s *segment) error {
 		offset := s.Start.Sub(t.start)
 		c.move(offset)
-		var out []chunk
 		return s.walk(ctx, max(0, -offset), func(chunks []chunk) error {
-			out = append(out[:0], chunks...)
-			if out = c.clip(out); len(out) > 0 {
+			if out := c.clip(chunks); len(out) > 0 {
 				if err := f(s.file, out); err != nil {
 					return err
 				}
@@ -141,23 +141,27 @@ type clipped struct {
 	begun, seen, over bool
 	shift             int64 // ticks
 	last              int64 // decoding time after the last sample
+	// late is decoded before the end and shown after it. It is only needed if
+	// something that follows is shown before the end.
+	late []chunk
 }
 
 // move begins a segment that is at an offset to the start.
 func (c *clipper) move(offset time.Duration) {
 	for i := range c.state {
 		c.state[i].shift = c.tracks[i].ticks(offset)
+		c.state[i].late = nil // no picture is shown before the key frame that follows
 	}
 	c.fresh = true
 }
 
-// clip changes chunks in place. Those that are empty afterwards are left out.
+// clip leaves out chunks that are empty afterwards.
 func (c *clipper) clip(chunks []chunk) []chunk {
 	if c.fresh {
 		c.fresh = false
 		c.separate(chunks)
 	}
-	out := chunks[:0]
+	var out []chunk
 	for i := range chunks {
 		ch := chunks[i]
 		st := &c.state[ch.track]
@@ -168,14 +172,16 @@ func (c *clipper) clip(chunks []chunk) []chunk {
 		if st.begun && ch.dts < st.last { // tracks may overlap where others do not
 			ch.dts = st.last
 		}
+		late := st.late
 		c.tail(&ch, st)
+		st.begun = st.begun || len(st.late) > 0
 		if len(ch.samples) == 0 {
 			continue
 		}
 		_, d := ch.size()
 		st.last = ch.dts + d
 		st.begun, st.seen = true, true
-		out = append(out, ch)
+		out = append(append(out, late...), ch)
 	}
 	return out
 }
@@ -243,10 +249,16 @@ func (c *clipper) tail(ch *chunk, st *clipped) {
 		}
 		dts += int64(s.duration)
 	}
-	if before == len(ch.samples) {
-		keep = before // what comes next may be shown earlier
-	} else {
+	if keep > 0 {
+		st.late = nil
+	}
+	if before < len(ch.samples) {
 		st.over = true
+	} else if keep < before {
+		rest := *ch
+		rest.skip(keep)
+		rest.samples, rest.data = slices.Clone(rest.samples), bytes.Clone(rest.data)
+		st.late = append(st.late, rest)
 	}
 	if ch.dts > end+t.ticks(patience) {
 		c.late = true

@@ -77,6 +77,11 @@ func sameTracks(a, b []track) bool {
 	})
 }
 
+// sameIDs tells whether tracks go by the same numbers.
+func sameIDs(a, b []track) bool {
+	return slices.EqualFunc(a, b, func(a, b track) bool { return a.id == b.id })
+}
+
 var errNoTracks = errors.New("there is no track")
 
 // parseInit reads the body of a moov.

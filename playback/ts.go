@@ -25,8 +25,7 @@ type transport struct {
 	end    time.Duration
 
 	mu    sync.Mutex
-	known []time.Duration // cuts
-	least time.Duration
+	known []cut
 	from  int64 // where the next cut is looked for
 }
 
@@ -35,8 +34,6 @@ const (
 	maxProbe = 8 << 20
 	// maxTail is how much is read to find the end, in bytes.
 	maxTail = 2 << 20
-	// maxCuts bounds the places that are remembered: nine hours.
-	maxCuts = 8192
 	// maxPending bounds what is converted at once, in bytes.
 	maxPending = 16 << 20
 )
@@ -195,18 +192,20 @@ func (t *transport) seek(r io.ReaderAt, want time.Duration) int64 {
 	}
 }
 
-func (t *transport) list() []track         { return t.tracks }
-func (t *transport) length() time.Duration { return t.end }
-func (t *transport) weight() int64         { return int64(len(t.tables)) + 8*maxCuts }
+func (t *transport) list() []track                         { return t.tracks }
+func (t *transport) length() time.Duration                 { return t.end }
+func (t *transport) decoding() (first, next time.Duration) { return 0, t.end }
+func (t *transport) weight() int64                         { return int64(len(t.tables)) + 16*maxCuts }
+func (t *transport) bytes() extent                         { return extent{} }
 
 // cuts implements contents: at key frames, of which not all are looked for.
-func (t *transport) cuts(ctx context.Context, r io.ReaderAt, least time.Duration) ([]time.Duration, error) {
+func (t *transport) cuts(ctx context.Context, r io.ReaderAt) ([]cut, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.known == nil || t.least != least {
-		t.known, t.least, t.from = []time.Duration{0}, least, 0
+	if t.known == nil {
+		t.known = []cut{{0, -1}}
 	}
-	step := max(tsPacket, int64(float64(t.size)*least.Seconds()/t.end.Seconds())/2)
+	step := max(tsPacket, int64(float64(t.size)*leastPiece.Seconds()/t.end.Seconds())/2)
 	t.from = max(t.from, step)
 	for t.from < t.size && len(t.known) < maxCuts {
 		if ctx.Err() != nil {
@@ -220,8 +219,8 @@ func (t *transport) cuts(ctx context.Context, r io.ReaderAt, least time.Duration
 		if d >= t.end {
 			break
 		}
-		if t.from = at + tsPacket; d >= t.known[len(t.known)-1]+least {
-			t.known = append(t.known, d)
+		if t.from = at + tsPacket; d >= t.known[len(t.known)-1].at+leastPiece {
+			t.known = append(t.known, cut{d, -1})
 			t.from = at + step
 		}
 	}
@@ -233,7 +232,7 @@ func (t *transport) resume(old *transport) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	if old.size < t.size && old.first == t.first {
-		t.known, t.least, t.from = slices.Clone(old.known), old.least, min(old.from, old.size)
+		t.known, t.from = slices.Clone(old.known), min(old.from, old.size)
 	}
 }
 

@@ -1,14 +1,10 @@
 package playback
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,25 +12,34 @@ import (
 	"github.com/org/mtx/record"
 )
 
-// Video on demand: the segments of HLS are made of a recording when they are
-// asked for, cut at its key frames. Their URLs say all that is needed:
+// Video on demand. Where key frames are at the beginning of fragments, segments of
+// HLS are byte ranges of the recorded file, and so is their header:
+//
+//	ID.mp4                   the file
+//	ID_ORIGIN.mp4            the file, with other time stamps
+//
+// Of other recordings, among them transport streams, segments are made when they
+// are asked for, cut at key frames:
 //
 //	init_ID.mp4              header
 //	ID_FROM_TO_ORIGIN.m4s    media
 //
-// where ID is the start of the recorded segment, in microseconds since 1970, FROM
-// and TO are presentation times in it, and ORIGIN is where the time stamps of the
-// playlist count from, so that what follows each other plays as one.
+// ID is the start of the recorded segment, in microseconds since 1970; FROM and TO
+// are presentation times in it. ORIGIN is where the time stamps of the playlist
+// count from. In files they count from the start of each, and not all players can
+// cope with what begins again; so the numbers in the headers of fragments are
+// replaced by others of the same size while a file is sent, and what follows each
+// other plays as one.
 
 const (
-	// leastPiece is the duration that segments of HLS have at least; they end
-	// with the next key frame.
-	leastPiece = 4 * time.Second
 	// maxPieces bounds playlists: more than two days.
 	maxPieces = 50000
 	// visibleGap is the silence, or the overlap, from which on players are told
 	// that time stamps are not continuous.
 	visibleGap = 100 * time.Millisecond
+	// maxReordered is the overlap of two files that is due to the reordering of
+	// pictures.
+	maxReordered = 500 * time.Millisecond
 	// settled is how long a file was not written to when its end is taken for
 	// final.
 	settled = 10 * time.Second
@@ -45,9 +50,15 @@ type piece struct {
 	id       int64 // of the recorded segment
 	from, to time.Duration
 	at       time.Time
-	init     bool // needs another header than the piece before
+	init     bool // the first one of its file: it is listed with the header, which goes when the file goes
 	breaks   bool // does not follow the piece before
+
+	head       int64 // bytes of the header of the file; 0: the piece is made
+	begin, end int64 // offsets in the file
 }
+
+// same tells whether y is the same piece, in another list.
+func (x piece) same(y piece) bool { return x.id == y.id && x.from == y.from }
 
 var errTooManyPieces = requestError("the time span is too long for a playlist: give a start and an end")
 
@@ -60,9 +71,7 @@ func (s *server) pieces(ctx context.Context, r *request, start, end time.Time, l
 	if !recorded {
 		return nil, errNeverRecorded
 	}
-	var out []piece
-	var last time.Time
-	var tracks []track
+	c := cutting{start: start, end: end}
 	for i, g := range found {
 		f, err := s.lib.open(ctx, g)
 		if err != nil {
@@ -71,43 +80,74 @@ func (s *server) pieces(ctx context.Context, r *request, start, end time.Time, l
 			}
 			continue
 		}
-		cuts, err := f.cuts(ctx, f.file, leastPiece)
+		places, err := f.cuts(ctx, f.file)
 		f.close()
 		if err != nil {
 			return nil, err
 		}
 		growing := live && i == len(found)-1 && time.Since(g.Modified) < settled
-		init := !sameTracks(f.list(), tracks)
-		gap := f.Start.Sub(last)
-		breaks := init || gap > visibleGap || gap < -visibleGap
-		for j, from := range cuts {
-			to := f.length()
-			if j+1 < len(cuts) {
-				to = cuts[j+1]
-			} else if growing {
-				break
-			}
-			at := f.Start.Add(from)
-			if !f.Start.Add(to).After(start) {
-				continue
-			}
-			if !end.IsZero() && !at.Before(end) {
-				break
-			}
-			if len(out) == maxPieces {
-				return nil, errTooManyPieces
-			}
-			out = append(out, piece{f.id, from, to, at, init, breaks || len(out) == 0})
-			init, breaks = false, false
-			tracks = f.list()
+		var next time.Time
+		if i+1 < len(found) {
+			next = found[i+1].Start
 		}
-		last = f.end()
+		if err := c.add(f, places, growing, next); err != nil {
+			return nil, err
+		}
 	}
+	out := c.out
 	if len(out) == 0 {
 		return nil, errNoRecording
 	}
-	out[0].init = true
 	return out, nil
+}
+
+// cutting collects pieces.
+type cutting struct {
+	start, end time.Time
+	out        []piece
+
+	// of the segment before
+	due    time.Time // when the next picture is
+	tracks []track
+	inFile bool // its pieces are parts of the file
+}
+
+// add appends the pieces of a segment. Of one that is growing, the last piece is
+// not complete. Follows is where the segment after it starts, if there is one.
+func (c *cutting) add(f *segment, places []cut, growing bool, follows time.Time) error {
+	file := f.bytes()
+	inFile := file.head > 0
+	end := f.length()
+	if d := follows.Sub(f.Start); inFile && !follows.IsZero() && d < end && d > end-maxReordered {
+		end = d // the last pictures are shown as late as the first ones were
+	}
+	other := inFile != c.inFile || !sameTracks(f.list(), c.tracks) || inFile && !sameIDs(f.list(), c.tracks)
+	first, next := f.decoding()
+	gap := f.Start.Add(first).Sub(c.due)
+	breaks := other || gap > visibleGap || gap < -visibleGap
+	for i, from := range places {
+		p := piece{id: f.id, from: from.at, to: end, at: f.Start.Add(from.at), head: file.head, begin: from.pos, end: file.end}
+		if i+1 < len(places) {
+			p.to, p.end = places[i+1].at, places[i+1].pos
+		} else if growing {
+			break
+		}
+		if !f.Start.Add(p.to).After(c.start) || p.to <= p.from {
+			continue
+		}
+		if !c.end.IsZero() && !p.at.Before(c.end) {
+			break
+		}
+		if len(c.out) == maxPieces {
+			return errTooManyPieces
+		}
+		p.init = len(c.out) == 0 || c.out[len(c.out)-1].id != p.id
+		p.breaks = p.init && (breaks || len(c.out) == 0)
+		c.out = append(c.out, p)
+		c.tracks, c.inFile = f.list(), inFile
+	}
+	c.due = f.Start.Add(next)
+	return nil
 }
 
 func (s *server) servePlaylist(w http.ResponseWriter, r *request) error {
@@ -146,15 +186,54 @@ func (s *server) servePlaylist(w http.ResponseWriter, r *request) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/vnd.apple.mpegurl")
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Length", strconv.Itoa(len(b)))
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(b)
-	}
+	sendBytes(w, r, b)
 	return nil
 }
 
-// serveMedia serves a header or a segment.
+// serveFile serves the file of a recorded segment, or the range that is asked for.
+func (s *server) serveFile(file string) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		first, second, moved := strings.Cut(strings.TrimSuffix(file, ".mp4"), "_")
+		id, ok := parseNumber(first)
+		origin := id
+		if ok && moved {
+			origin, ok = parseNumber(second)
+		}
+		if !ok || origin > id {
+			return errNoRecording
+		}
+		f, err := s.openByID(r, id)
+		if err != nil {
+			return err
+		}
+		defer f.close()
+		x, ok := f.contents.(*index)
+		if !ok || x.bytes().head == 0 {
+			return errNoRecording
+		}
+		w.Header().Set("Cache-Control", "no-cache") // it may grow
+		if info, err := f.file.Stat(); err == nil && time.Since(info.ModTime()) > settled {
+			w.Header().Set("Cache-Control", cacheControl)
+		}
+		from, n, ok := announce(w, r, x.pos)
+		if !ok {
+			return nil
+		}
+		return s.ended(w, r, &output{}, x.send(w, f.file, from, n, time.Duration(id-origin)*time.Microsecond))
+	}
+}
+
+// cacheControl lets browsers keep media, which does not change under its URL.
+const cacheControl = "private, max-age=3600"
+
+// parseNumber reads a number of the URL of a segment, in the one way in which it is
+// written.
+func parseNumber(v string) (int64, bool) {
+	n, err := strconv.ParseInt(v, 10, 64)
+	return n, err == nil && n >= 0 && n <= maxTicks && strconv.FormatInt(n, 10) == v
+}
+
+// serveMedia serves a header or a segment that is made.
 func (s *server) serveMedia(file string) handler {
 	return func(w http.ResponseWriter, r *request) error {
 		var id, from, to, origin int64
@@ -167,8 +246,8 @@ func (s *server) serveMedia(file string) handler {
 		}
 		numbers := []*int64{&id, &from, &to, &origin}
 		for i, v := range strings.SplitN(base, "_", len(numbers)) {
-			n, err := strconv.ParseInt(v, 10, 64)
-			if err != nil || n < 0 || n > maxTicks {
+			n, ok := parseNumber(v)
+			if !ok {
 				return errNoRecording
 			}
 			*numbers[i] = n
@@ -182,14 +261,10 @@ func (s *server) serveMedia(file string) handler {
 		}
 		defer f.close()
 		h := w.Header()
-		h.Set("Cache-Control", "private, max-age=3600")
+		h.Set("Cache-Control", cacheControl)
 		h.Set("Content-Type", "video/mp4")
 		if isInit {
-			b := fragmentedHeader(f.list(), 0, nil)
-			h.Set("Content-Length", strconv.Itoa(len(b)))
-			if r.Method != http.MethodHead {
-				_, _ = w.Write(b)
-			}
+			sendBytes(w, r, fragmentedHeader(f.list(), 0, nil))
 			return nil
 		}
 		if r.Method == http.MethodHead {
@@ -210,7 +285,8 @@ func (s *server) openByID(r *request, id int64) (*segment, error) {
 	case err == nil || isGone(r.Context(), err):
 		return f, err
 	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: %w", errNoRecording, err)
+		s.log.Debug("a recording cannot be played", "path", r.path, "error", err) // the client need not know where it is
+		return nil, errNoRecording
 	}
 	// names do not tell the hour that is repeated when summer time ends
 	found, _, err := s.lib.find(r.Context(), r.pattern, r.path, start, start.Add(time.Microsecond))
@@ -220,122 +296,4 @@ func (s *server) openByID(r *request, id int64) (*segment, error) {
 		}
 	}
 	return nil, errNoRecording
-}
-
-// cutter takes a piece out of a segment: video from one key frame to another,
-// everything else by its time.
-type cutter struct {
-	*segment
-	from, to time.Duration
-	origin   time.Time
-	begun    []bool
-	over     []bool
-	late     bool
-}
-
-func newCutter(f *segment, from, to time.Duration, origin time.Time) *cutter {
-	n := len(f.list())
-	return &cutter{segment: f, from: from, to: to, origin: origin, begun: make([]bool, n), over: make([]bool, n)}
-}
-
-func (c *cutter) write(ctx context.Context, o *output) error {
-	tracks := c.list()
-	origin := make([]int64, len(tracks))
-	for i := range tracks {
-		origin[i] = -tracks[i].ticks(c.Start.Sub(c.origin))
-	}
-	p := pack{fragmentWriter: fragmentWriter{w: o, origin: origin}, src: c.file}
-	err := c.walk(ctx, c.from, func(chunks []chunk) error {
-		for _, ch := range chunks {
-			if c.clip(&tracks[ch.track], &ch) {
-				p.add(ch)
-			}
-		}
-		if p.samples > maxPackSamples || p.bytes > maxPending {
-			if err := p.flush(); err != nil {
-				return err
-			}
-		}
-		if c.done() {
-			return errStop
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errStop) {
-		return err
-	}
-	return p.flush()
-}
-
-// pack makes one fragment of many: players expect one per segment.
-type pack struct {
-	fragmentWriter
-	src     io.ReaderAt
-	chunks  []chunk
-	samples int
-	bytes   int // in memory
-}
-
-// maxPackSamples bounds what is kept in memory; only recordings with very few key
-// frames have more in a segment.
-const maxPackSamples = 1 << 14
-
-func (p *pack) add(c chunk) {
-	c.samples = slices.Clone(c.samples)
-	if c.data != nil {
-		c.data = bytes.Clone(c.data)
-	}
-	p.samples += len(c.samples)
-	p.bytes += len(c.data)
-	p.chunks = append(p.chunks, c)
-}
-
-func (p *pack) flush() error {
-	if len(p.chunks) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(p.chunks, func(a, b chunk) int { return a.track - b.track })
-	err := p.write(p.src, p.chunks)
-	p.chunks, p.samples, p.bytes = p.chunks[:0], 0, 0
-	return err
-}
-
-// clip is false if nothing is left.
-func (c *cutter) clip(t *track, ch *chunk) bool {
-	i := ch.track
-	bounded := c.to < c.length() // the last piece has all that is left
-	c.late = c.late || bounded && t.time(ch.dts) > c.to+patience
-	if c.over[i] {
-		return false
-	}
-	from, to := t.ticks(c.from), t.ticks(c.to)
-	first, end, dts := 0, len(ch.samples), ch.dts
-	for j, s := range ch.samples {
-		pts := dts + int64(s.offset)
-		dts += int64(s.duration)
-		if !s.sync {
-			continue
-		}
-		if bounded && pts >= to {
-			end, c.over[i] = j, true
-			break
-		}
-		if !c.begun[i] && (pts >= from || c.from == 0) {
-			first, c.begun[i] = j, true
-		}
-	}
-	if !c.begun[i] || first >= end {
-		return false
-	}
-	ch.samples = ch.samples[:end]
-	ch.skip(first)
-	return true
-}
-
-func (c *cutter) done() bool {
-	all := true
-	for i := range c.over {
-		all = all && c.over[i]
-	}
-	return all || c.late
 }
