@@ -23,7 +23,7 @@ race = $$(if command -v "$$($(GO) env CC)" >/dev/null; then echo -race; \
 dirs_of = xargs -n 1 dirname | sort -u
 
 # Folders whose benchmarks are loads in real time, with a length of their own.
-load_dirs = ./protocol/hls ./protocol/rtmp ./protocol/srt ./protocol/internal/rtcegress
+load_dirs = . ./record ./protocol/hls ./protocol/rtmp ./protocol/srt ./protocol/internal/rtcegress
 
 .PHONY: help
 help: ## list the targets
@@ -70,6 +70,9 @@ bench: ## micro-benchmarks, then load tests beside plain use of the same librari
 	$(GO) test -run '^$$' -bench . -benchmem $$(grep -rlE '^func Benchmark' --include='*_test.go' . | $(dirs_of) | \
 		grep -vxE '$(subst $() ,|,$(strip $(load_dirs)))')
 	$(GO) test -p 1 -run '^$$' -bench . -benchtime 1x ./protocol/hls
+	$(GO) test -p 1 -run '^$$' -bench Record -benchtime 20x ./record
+	$(GO) test -p 1 -run '^$$' -bench Length -benchtime 1x ./record
+	$(GO) test -p 1 -run '^$$' -bench . -benchtime 10x .
 	$(GO) test -p 1 -run '^$$' -bench . -benchtime 300x ./protocol/rtmp ./protocol/srt ./protocol/internal/rtcegress
 	$(GO) run ./cmd/mediamtx/bench $(BENCHFLAGS)
 
