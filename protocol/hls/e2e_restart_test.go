@@ -10,12 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/org/mtx/protocol/hls"
+	"github.com/org/mtx/router/routertest"
 )
 
 // away is how long the publisher is gone.
@@ -35,6 +35,7 @@ var restarts = map[string][2]string{"same": {"320x240", "320x240"}, "other": {"3
 
 // A reader that does not notice more than a pause goes on soon.
 func TestFFmpegGoesOn(t *testing.T) {
+	t.Parallel()
 	for _, v := range variants {
 		for name, sizes := range restarts {
 			t.Run(string(v)+" "+name, func(t *testing.T) {
@@ -45,7 +46,7 @@ func TestFFmpegGoesOn(t *testing.T) {
 				defer cancel()
 				cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-loglevel", "warning", "-i", url+"index.m3u8",
 					"-map", "0:v", "-vf", "scale=64:48", "-f", "framemd5", "-flush_packets", "1", "-")
-				var stderr syncBuffer
+				var stderr routertest.Log
 				cmd.Stderr = &stderr
 				out, err := cmd.StdoutPipe()
 				if err != nil {
@@ -131,6 +132,7 @@ const { chromium } = require('playwright-core');
 
 // The page goes on soon.
 func TestBrowserGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := player(t)
 	if err := os.WriteFile(filepath.Join(dir, "restart.js"), []byte(restartScript), 0o600); err != nil {
 		t.Fatal(err)
@@ -141,13 +143,14 @@ func TestBrowserGoesOn(t *testing.T) {
 				continue // one is enough: what differs is on our side, which FFmpeg sees too
 			}
 			t.Run(string(v)+" "+name, func(t *testing.T) {
+				t.Parallel()
 				r, url := serve(t, v)
 				stop := publish(t, r, sizes[0])
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				cmd := exec.CommandContext(ctx, "node", filepath.Join(dir, "restart.js"), url)
 				cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // the browser ends too
-				var stderr syncBuffer
+				var stderr routertest.Log
 				cmd.Stderr = &stderr
 				out, err := cmd.StdoutPipe()
 				if err != nil {
@@ -239,27 +242,10 @@ const { chromium } = require('playwright-core');
 
 // A player that is stuck is started again.
 func TestBrowserStalls(t *testing.T) {
+	t.Parallel()
 	dir := player(t)
 	if err := os.WriteFile(filepath.Join(dir, "stall.js"), []byte(stallScript), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run(t, 2*time.Minute, "node", filepath.Join(dir, "stall.js"), start(t, hls.LowLatency))
-}
-
-// syncBuffer collects what a program says while it runs.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

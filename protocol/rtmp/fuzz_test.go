@@ -28,7 +28,7 @@ func FuzzConnection(f *testing.F) {
 		command(f, "connect", float64(1), nil), command(f, "createStream", float64(2), nil), command(f, "play", float64(3), nil, "y"),
 	}, nil))
 	f.Add(append(chunkSize(5), header(3, 20, 40)...))
-	log := &logs{}
+	log := &routertest.Log{}
 	s := &rtmp.Server{Addr: "127.0.0.1:0", ReadTimeout: 100 * time.Millisecond}
 	r := routertest.New(f, router.Config{
 		Protocols: []router.Protocol{s}, Paths: []router.PathConfig{{Name: router.AllOthers, Override: true}}, AuthPause: -1,

@@ -5,10 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -55,33 +53,15 @@ func setUp(t testing.TB) []byte {
 	}, nil)
 }
 
-// logs collects the log of a server.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // What clients send who mean harm ends their connection, at once or after the
 // timeout, with one line in the log, and disturbs nobody else.
 func TestHostileClients(t *testing.T) {
 	t.Parallel()
-	log := &logs{}
+	log := &routertest.Log{}
 	s := &rtmp.Server{Addr: "127.0.0.1:0", ReadTimeout: time.Second}
 	r := routertest.New(t, router.Config{
 		Protocols: []router.Protocol{s}, Paths: []router.PathConfig{{Name: router.AllOthers}}, AuthPause: -1,
-	}, router.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	}, router.WithLogger(log.Logger()))
 	addr := r.ProtocolAddrs("rtmp")[0].String()
 	good := publish(t, "rtmp://%s/good", addr)
 	good.run(t, 5*time.Millisecond)

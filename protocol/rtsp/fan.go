@@ -57,6 +57,7 @@ type fanTrack struct {
 	readers atomic.Int32
 
 	// guarded by fan.mu
+	key    bool // of a unit whose packets are still to come
 	codec  media.Codec
 	pk     *rtpbridge.Packetizer
 	report report
@@ -330,36 +331,39 @@ func (f *fan) onUnit(track int, u *media.Unit) {
 	if err := t.pk.Append(&f.scratch, u); err != nil {
 		f.stream.AddInboundErrors(1)
 	}
+	t.key = t.key || u.RandomAccess
 	n := len(f.scratch.Sizes)
 	if n == 0 {
-		return
+		return // the packetizer needs the rest of the access unit
 	}
+	key := t.key
+	t.key = false
 	t.report.count(n, len(f.scratch.Data))
-	keep := f.begin(t, u)
+	keep := f.begin(t, key, u.More)
 	if readers := t.readers.Load(); readers > 0 {
 		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(readers))
 		if f.due(t) {
 			f.reportAll(t) // before the packets that it is about
 		}
 		f.libs.sent(t.index, n)
-		f.group.Send(f.encode(t, u.RandomAccess))
+		f.group.Send(f.encode(t, key))
 	}
 	if keep {
-		f.opening.add(f, t, u.RandomAccess)
+		f.opening.add(f, t, key)
 	}
-	f.writeLive(t, u)
+	f.writeLive(t, key, u.NTP)
 }
 
 // begin lets readers in, and tells whether the unit in scratch is kept for others.
-func (f *fan) begin(t *fanTrack, u *media.Unit) (keep bool) {
+func (f *fan) begin(t *fanTrack, key, more bool) (keep bool) {
 	if f.opening.lead == nil {
 		return false
 	}
 	now := t.report.last
 	f.opening.limit = f.stream.GOPCacheBytes()
-	f.opening.begin(f, t, u.RandomAccess, u.More, now)
+	f.opening.begin(f, t, key, more, now)
 	if len(f.joiners) > 0 {
-		f.admit(t, u.RandomAccess, now)
+		f.admit(t, key, now)
 	}
 	return len(f.joiners) > 0 || f.opening.wanted(now)
 }

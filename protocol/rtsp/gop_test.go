@@ -139,6 +139,20 @@ func TestGOPCacheOverflow(t *testing.T) {
 	}
 }
 
+// What is long ago is not given.
+func TestGOPCacheAge(t *testing.T) {
+	t.Parallel()
+	now, lead := time.Now(), &fanTrack{}
+	o := opening{lead: lead, keyed: true, limit: 1000, units: make([]openingUnit, 1), since: now.Add(-router.MaxGOPCacheAge)}
+	j := &joiner{lead: lead}
+	if !o.serves(j, now) {
+		t.Error("a key frame that is just young enough is not given")
+	}
+	if o.serves(j, now.Add(1)) {
+		t.Error("an old key frame is given")
+	}
+}
+
 // The publisher is asked for a key frame when a reader comes.
 func TestReadersAskForKeyFrames(t *testing.T) {
 	t.Parallel()

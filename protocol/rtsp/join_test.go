@@ -120,6 +120,27 @@ func TestSlowKeyFrame(t *testing.T) {
 	}
 }
 
+// The same, if packets are too large and wait for the rest of their picture to be
+// made anew.
+func TestSlowKeyFrameIsRepacked(t *testing.T) {
+	t.Parallel()
+	srv := plainServer()
+	srv.UDPMaxPayloadSize = 700
+	g := newRig(t, anyPath(), srv)
+	p := g.publish("s", overTCP, oneVideo())
+	rd := g.read("s", overTCP)
+	p.write(0, delta(1))
+	began := time.Now()
+	for _, pkt := range h264Frame(96, 2, 6000, 3, 1200) {
+		p.write(0, pkt)
+		time.Sleep(50 * time.Millisecond) // longer than packets wait for the end of their picture
+	}
+	rd.got(0, 96, 1)
+	if d := time.Since(began); d > maxKeyWait/2 {
+		t.Errorf("the key frame came after %v", d)
+	}
+}
+
 // Who asks for the stream before a key frame, and plays after it, begins with it.
 // FFmpeg begins with the picture before.
 func TestKeyFrameDuringSetup(t *testing.T) {

@@ -175,18 +175,18 @@ func (f *fan) catchUp() {
 
 // writeLive gives the packets in scratch to the library, for readers that are live and
 // for multicast.
-func (f *fan) writeLive(t *fanTrack, u *media.Unit) {
+func (f *fan) writeLive(t *fanTrack, key bool, ntp time.Time) {
 	multicast := f.multicast.Load()
 	if multicast > 0 {
 		f.stream.AddOutbound(uint64(len(f.scratch.Data)) * uint64(multicast))
 	}
 	switch {
 	case multicast > 0 || f.libs.live > 0 && f.libs.live == len(f.libs.list):
-		f.writeAll(t, u.NTP)
+		f.writeAll(t, ntp)
 	case f.libs.live > 0:
 		for _, r := range f.libs.list {
 			if r.live && r.medias[t.index] != nil {
-				r.write(t, u.RandomAccess, f.scratch.Data, f.scratch.Sizes)
+				r.write(t, key, f.scratch.Data, f.scratch.Sizes)
 			}
 		}
 	}

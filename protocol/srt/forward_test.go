@@ -35,8 +35,8 @@ func TestForward(t *testing.T) {
 		t.Errorf("it begins with %x", units[0].Payload)
 	}
 	c.has(1, 20)
-	for _, l := range []*logBook{local.log, remote.log} {
-		if l.count("secretword") > 0 || l.count("0123456789") > 0 {
+	for _, l := range []*routertest.Log{local.log, remote.log} {
+		if l.Count("secretword") > 0 || l.Count("0123456789") > 0 {
 			t.Error("the log holds secrets")
 		}
 	}
@@ -66,5 +66,5 @@ func TestForwardErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pub.Close()
-	routertest.Eventually(t, "an error", func() bool { return g.log.count("cannot carry any track of the stream (VP8)") > 0 })
+	routertest.Eventually(t, "an error", func() bool { return g.log.Count("cannot carry any track of the stream (VP8)") > 0 })
 }

@@ -204,14 +204,14 @@ func TestDamagedMedia(t *testing.T) {
 			})
 		}
 		if ca.logged != "" {
-			routertest.Eventually(t, ca.name+": it is logged", func() bool { return g.log.count(ca.logged) > 0 })
+			routertest.Eventually(t, ca.name+": it is logged", func() bool { return g.log.Count(ca.logged) > 0 })
 		}
 		_ = c.Close()
 		routertest.Eventually(t, ca.name+": the publisher is gone", func() bool { return len(g.sessions("")) == 1 })
 	}
 	check()
 	g.noPanic()
-	if n := g.log.count("damaged"); n > 20 {
+	if n := g.log.Count("damaged"); n > 20 {
 		t.Errorf("%d lines about damage", n)
 	}
 }

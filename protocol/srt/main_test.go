@@ -1,11 +1,9 @@
 package srt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"runtime/pprof"
@@ -40,7 +38,7 @@ type rig struct {
 	t    testing.TB
 	r    *router.Router
 	addr string
-	log  *logBook
+	log  *routertest.Log
 }
 
 func anyPath() router.Config {
@@ -54,35 +52,15 @@ func newRig(t testing.TB, cfg router.Config) *rig {
 
 func newRigWith(t testing.TB, cfg router.Config, srv *Server) *rig {
 	t.Helper()
-	log := &logBook{}
+	log := &routertest.Log{}
 	cfg.Protocols = append(cfg.Protocols, srv)
-	r := routertest.New(t, cfg, router.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	r := routertest.New(t, cfg, router.WithLogger(log.Logger()))
 	return &rig{t: t, r: r, addr: r.ProtocolAddrs("srt")[0].String(), log: log}
 }
 
-// logBook keeps the log.
-type logBook struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *logBook) count(s string) int { return strings.Count(l.String(), s) }
-
 func (g *rig) noPanic() {
 	g.t.Helper()
-	if g.log.count("panic") > 0 {
+	if g.log.Count("panic") > 0 {
 		g.t.Error(g.log)
 	}
 }

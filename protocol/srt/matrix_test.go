@@ -109,12 +109,12 @@ func TestSource(t *testing.T) {
 	pub.Close()
 	_ = c.over()
 	routertest.Eventually(t, "the source tells that there is no stream", func() bool {
-		return g.log.count("the peer does not have this stream") > 0
+		return g.log.Count("the peer does not have this stream") > 0
 	})
 	from.publish("cam")
 	routertest.WaitReady(t, g.r, "pulled")
 	g.read("read:pulled", "").has(0, 2)
-	if g.log.count("0123456789") > 0 {
+	if g.log.Count("0123456789") > 0 {
 		t.Error("the log holds the passphrase")
 	}
 	g.noPanic()

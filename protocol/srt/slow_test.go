@@ -45,9 +45,9 @@ func TestSlowReader(t *testing.T) {
 	})
 	healthy := g.read("read:s", "")
 	healthy.has(0, 5)
-	routertest.Eventually(t, "it is logged", func() bool { return g.log.count("reader is too slow") > 0 })
+	routertest.Eventually(t, "it is logged", func() bool { return g.log.Count("reader is too slow") > 0 })
 	routertest.Eventually(t, "the deaf reader is gone", func() bool {
-		return g.log.count("does not acknowledge what it is sent") == 1 && len(g.sessions("read")) == 1
+		return g.log.Count("does not acknowledge what it is sent") == 1 && len(g.sessions("read")) == 1
 	})
 	healthy.has(0, 40)
 	g.noPanic()

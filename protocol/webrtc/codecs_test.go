@@ -113,7 +113,7 @@ func TestDifferentViewers(t *testing.T) {
 // withRTSP is a rig that has an RTSP server too.
 func withRTSP(t *testing.T) (g *rig, url string) {
 	t.Helper()
-	g = &rig{t: t, log: &logBuffer{}, server: &Server{HTTP: httpserver.Listen{Addr: "127.0.0.1:0"}, UDPAddr: "127.0.0.1:0"}}
+	g = &rig{t: t, log: &routertest.Log{}, server: &Server{HTTP: httpserver.Listen{Addr: "127.0.0.1:0"}, UDPAddr: "127.0.0.1:0"}}
 	g.Router = routertest.New(t, router.Config{
 		Protocols: []router.Protocol{g.server, &rtsp.Server{Addr: "127.0.0.1:0", Transports: []rtsp.Transport{rtsp.TCP}}},
 		Paths:     []router.PathConfig{{Name: "all_others"}},

@@ -253,7 +253,7 @@ func testLoss(t *testing.T, dir string) {
 func others(t *testing.T) *rig {
 	t.Helper()
 	local := httpserver.Listen{Addr: "127.0.0.1:0"}
-	g := &rig{t: t, log: &logBuffer{}, server: &Server{HTTP: local, UDPAddr: "127.0.0.1:0"}}
+	g := &rig{t: t, log: &routertest.Log{}, server: &Server{HTTP: local, UDPAddr: "127.0.0.1:0"}}
 	g.Router = routertest.New(t, router.Config{
 		Protocols: []router.Protocol{
 			g.server, &rtsp.Server{Addr: "127.0.0.1:0", Transports: []rtsp.Transport{rtsp.TCP}}, &rtmp.Server{Addr: "127.0.0.1:0"},

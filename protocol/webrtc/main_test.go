@@ -1,7 +1,6 @@
 package webrtc
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -30,26 +29,8 @@ type rig struct {
 	t      testing.TB
 	server *Server
 	url    string // without a slash at the end
-	log    *logBuffer
+	log    *routertest.Log
 	http   *http.Client
-}
-
-// logBuffer collects log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // newRig starts a server on the local machine. Without paths it accepts all.
@@ -64,7 +45,7 @@ func newRig(t testing.TB, s Server, auth router.Authenticator, paths ...router.P
 	if len(paths) == 0 {
 		paths = []router.PathConfig{{Name: "all_others", Override: true}}
 	}
-	g := &rig{t: t, server: &s, log: &logBuffer{}}
+	g := &rig{t: t, server: &s, log: &routertest.Log{}}
 	g.Router = routertest.New(t, router.Config{Protocols: []router.Protocol{&s}, Auth: auth, AuthPause: -1, Paths: paths},
 		router.WithLogger(slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	t.Cleanup(func() {

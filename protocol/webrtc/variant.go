@@ -36,6 +36,7 @@ type variant struct {
 	pk     *rtpbridge.Packetizer
 	conv   func(*media.Unit) *media.Unit // nil: units are sent as they are
 	groups []*fanGroup
+	begins bool // a unit that is not sent yet has a key frame
 
 	// what the last report told
 	reported time.Time // when it was sent
@@ -89,16 +90,19 @@ func (f *fan) sendConverted(va *variant, units []*media.Unit) error {
 
 // send packs a unit once, for all viewers. fan.mu is held.
 func (f *fan) send(va *variant, u *media.Unit) error {
+	va.begins = va.begins || u.RandomAccess
 	b, err := f.pack(va, u)
 	if b == nil {
-		return err
+		return err // the packetizer needs the rest of the access unit
 	}
+	key := va.begins
+	va.begins = false
 	if f.reportDue(va, time.Now()) {
 		f.report(va) // before the packets that it is about
 	}
 	for _, g := range va.groups {
 		m := f.sv.pool.NewMessage()
-		m.Track, m.Video, m.Key = va.track.index, va.track.kind == media.Video, u.RandomAccess
+		m.Track, m.Video, m.Key = va.track.index, va.track.kind == media.Video, key
 		b.Retain()
 		m.SetPackets(b)
 		f.stream.AddOutbound(uint64(len(b.Data)) * uint64(g.group.Len()))

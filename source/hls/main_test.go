@@ -1,7 +1,6 @@
 package hls_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -27,24 +26,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds what must happen; nothing waits that long unless a test fails.
 const patience = 30 * time.Second
 
-// logBuffer collects log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
@@ -56,9 +37,9 @@ func eventually(t testing.TB, what string, f func() bool) {
 }
 
 // pull starts a router whose path "in" has the source.
-func pull(t testing.TB, s srchls.Source) (*router.Router, *logBuffer) {
+func pull(t testing.TB, s srchls.Source) (*router.Router, *routertest.Log) {
 	t.Helper()
-	log := &logBuffer{}
+	log := &routertest.Log{}
 	r := routertest.New(t, router.Config{
 		Paths:            []router.PathConfig{{Name: "in", Source: s}},
 		SourceRetryPause: 200 * time.Millisecond,

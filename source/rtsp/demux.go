@@ -35,10 +35,10 @@ func (d *demux) begin(ctx context.Context) error {
 				return nil, err
 			}
 			d.pub = pub
-			d.p.faults.attach(pub.Stream())
+			d.p.faults.Attach(pub.Stream())
 			return pub.Write, nil
 		},
-		Damaged: func(err error) { d.p.faults.invalid(fmt.Errorf("MPEG-TS: %w", err)) },
+		Damaged: func(err error) { d.p.faults.Invalid(fmt.Errorf("MPEG-TS: %w", err)) },
 	})
 	return nil
 }

@@ -102,7 +102,7 @@ func TestFaults(t *testing.T) {
 		p, _ := r.Path("cam")
 		return p.Info().InErrors > 100
 	})
-	if n := strings.Count(l.String(), "packets are lost or invalid"); n < 1 || n > 2 {
+	if n := strings.Count(l.String(), "data are lost or invalid"); n < 1 || n > 2 {
 		t.Errorf("%d warnings", n)
 	}
 	_ = r.Close()

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
+	"github.com/org/mtx/protocol/bridge/datagram"
 	"github.com/org/mtx/protocol/bridge/rtpbridge"
 	"github.com/org/mtx/protocol/bridge/rtspclient"
 	"github.com/org/mtx/router"
@@ -21,8 +22,8 @@ import (
 
 // Run implements router.Source.
 func (s Source) Run(ctx context.Context, run *router.SourceRun) error {
-	faults := newFaults(run.Log)
-	defer faults.flush()
+	faults := datagram.NewFaults(run.Log)
+	defer faults.Flush()
 	c, err := s.client(run.Expand(s.URL), run, faults)
 	if err != nil {
 		return err
@@ -36,7 +37,7 @@ type pull struct {
 	Source
 	run    *router.SourceRun
 	client *rtspclient.Client
-	faults *faults
+	faults *datagram.Faults
 	inlet  inlet
 
 	tracks []media.Track
@@ -202,7 +203,7 @@ func (d *direct) begin(ctx context.Context) error {
 		return err
 	}
 	d.pub = pub
-	d.p.faults.attach(pub.Stream())
+	d.p.faults.Attach(pub.Stream())
 	formats := make([]format.Format, len(d.p.refs))
 	for i, r := range d.p.refs {
 		formats[i] = r.Format

@@ -1,10 +1,8 @@
 package rtsp
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"reflect"
 	"strings"
@@ -22,28 +20,10 @@ import (
 	"github.com/org/mtx/router/routertest"
 )
 
-// logs collects what is logged.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // pullFrom runs a router with a source.
-func pullFrom(t *testing.T, src Source, edit ...func(*router.Config)) (*router.Router, *logs) {
+func pullFrom(t *testing.T, src Source, edit ...func(*router.Config)) (*router.Router, *routertest.Log) {
 	t.Helper()
-	l := &logs{}
+	l := &routertest.Log{}
 	cfg := router.Config{
 		Paths:            []router.PathConfig{{Name: "cam", Source: src}},
 		SourceRetryPause: 20 * time.Millisecond,
@@ -51,7 +31,7 @@ func pullFrom(t *testing.T, src Source, edit ...func(*router.Config)) (*router.R
 	for _, f := range edit {
 		f(&cfg)
 	}
-	r := routertest.New(t, cfg, router.WithLogger(slog.New(slog.NewTextHandler(l, nil))))
+	r := routertest.New(t, cfg, router.WithLogger(l.Logger()))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log:\n%.1500s", l)

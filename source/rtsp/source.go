@@ -6,6 +6,7 @@ import (
 
 	"github.com/bluenviron/gortsplib/v5/pkg/headers"
 
+	"github.com/org/mtx/protocol/bridge/datagram"
 	"github.com/org/mtx/protocol/bridge/rtspclient"
 	"github.com/org/mtx/router"
 )
@@ -87,7 +88,7 @@ func (s Source) Validate() error {
 }
 
 // client makes a client for an expanded URL.
-func (s Source) client(url string, run *router.SourceRun, f *faults) (*rtspclient.Client, error) {
+func (s Source) client(url string, run *router.SourceRun, f *datagram.Faults) (*rtspclient.Client, error) {
 	o := rtspclient.Options{
 		URL:                url,
 		Transport:          string(s.Transport),
@@ -100,7 +101,7 @@ func (s Source) client(url string, run *router.SourceRun, f *faults) (*rtspclien
 		Scale:              s.Scale,
 	}
 	if run != nil {
-		o.Log, o.Lost, o.Invalid = run.Log, f.lost, f.invalid
+		o.Log, o.Lost, o.Invalid = run.Log, f.Lost, f.Invalid
 	}
 	return rtspclient.New(o)
 }

@@ -6,39 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/org/mtx/router/routertest"
 )
 
 const patience = 20 * time.Second
-
-// logs collects what is logged.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // listen opens a socket on a random port.
 func listen(t *testing.T, a Address, o Options) (*Conn, int) {
@@ -207,9 +187,9 @@ func TestTimeoutAndEnd(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	t.Parallel()
-	var l logs
+	var l routertest.Log
 	a := Address{Host: "127.0.0.1", Interface: "eth0", Unknown: []string{"pkt_size"}}
-	listen(t, a, Options{Log: l.logger(), ReadBuffer: 1 << 30})
+	listen(t, a, Options{Log: l.Logger(), ReadBuffer: 1 << 30})
 	for _, want := range []string{"pkt_size", "the interface has no effect", "smaller UDP read buffer"} {
 		if !strings.Contains(l.String(), want) {
 			t.Errorf("no warning %q in:\n%s", want, &l)
@@ -219,8 +199,8 @@ func TestWarnings(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	var l logs
-	f := NewFaults(l.logger())
+	var l routertest.Log
+	f := NewFaults(l.Logger())
 	f.Lost(0)
 	f.Lost(2)
 	f.Invalid(errors.New("first"))

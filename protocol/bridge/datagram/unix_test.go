@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/org/mtx/router/routertest"
 )
 
 func dial(t *testing.T, network, path string) net.Conn {
@@ -23,9 +25,9 @@ func dial(t *testing.T, network, path string) net.Conn {
 
 func TestUnixStream(t *testing.T) {
 	t.Parallel()
-	var l logs
+	var l routertest.Log
 	path := filepath.Join(t.TempDir(), "s")
-	c, err := Listen(t.Context(), Address{Network: Unix, Path: path}, Options{Log: l.logger()})
+	c, err := Listen(t.Context(), Address{Network: Unix, Path: path}, Options{Log: l.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/bluenviron/gortmplib/pkg/amf0"
 	"github.com/bluenviron/gortmplib/pkg/handshake"
 	"github.com/bluenviron/gortmplib/pkg/message"
+
+	"github.com/org/mtx/protocol/bridge/internal/tlspin"
 )
 
 const defaultTimeout = 10 * time.Second
@@ -70,7 +72,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		return nil, err
 	}
 	u.hideKey = o.Publish
-	if _, err := tlsConfig(u, o.Fingerprint); err != nil {
+	if _, err := tlspin.Config(o.Fingerprint); err != nil {
 		return nil, err
 	}
 	login := login{}
@@ -101,10 +103,11 @@ func dial(ctx context.Context, u *URL, o *Options, l *login) (_ *Client, err err
 		}
 	}()
 	if u.Secure {
-		conf, err := tlsConfig(u, o.Fingerprint)
+		conf, err := tlspin.Config(o.Fingerprint)
 		if err != nil {
 			return nil, err
 		}
+		conf.ServerName = u.Host
 		tc := tls.Client(raw, conf)
 		_ = raw.SetDeadline(time.Now().Add(read))
 		if err := tc.HandshakeContext(ctx); err != nil {
@@ -366,10 +369,9 @@ func orDefault(d time.Duration) time.Duration {
 
 // Validate tells what is wrong with the options, without connecting.
 func (o Options) Validate() error {
-	u, err := ParseURL(o.URL)
-	if err != nil {
+	if _, err := ParseURL(o.URL); err != nil {
 		return err
 	}
-	_, err = tlsConfig(u, o.Fingerprint)
+	_, err := tlspin.Config(o.Fingerprint)
 	return err
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
+
+	"github.com/org/mtx/protocol/bridge/internal/tlspin"
 )
 
 // closeGrace is how long a client may take to say good-bye.
@@ -77,7 +79,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	tc, err := tlsConfig(o.Fingerprint)
+	tc, err := tlspin.Config(o.Fingerprint)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/org/mtx/protocol/bridge/internal/tlspin"
 )
 
 // Limits of what a server sends.
@@ -90,7 +92,7 @@ func New(o Options) (*Client, error) {
 	if strings.ContainsFunc(o.BearerToken, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, errors.New("the bearer token holds a space, a control character or one that is not ASCII")
 	}
-	conf, err := tlsConfig(o.Fingerprint)
+	conf, err := tlspin.Config(o.Fingerprint)
 	if err != nil {
 		return nil, err
 	}

@@ -251,7 +251,7 @@ func TestFFmpegAndGStreamer(t *testing.T) {
 			}
 			url := func(id string) string { return "srt://" + l.addr() + "?mode=caller&streamid=" + id + option }
 			start(t, "ffmpeg", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-c:v", "libx264",
-				"-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-f", "mpegts", url("publish:x")+"&pkt_size=1316")
+				"-preset", "ultrafast", "-g", "5", "-pix_fmt", "yuv420p", "-f", "mpegts", url("publish:x")+"&pkt_size=1316")
 			l.conn(t)
 			var frames [2]atomic.Int32
 			ff := start(t, "ffmpeg", "-loglevel", "error", "-i", url("read:x"), "-t", "3", "-f", "framecrc", "-")
