@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 
 	"github.com/org/mtx/protocol/bridge/mpegtsbridge"
 	"github.com/org/mtx/router/media"
@@ -59,17 +59,21 @@ func readTransport(ctx context.Context, r io.ReaderAt, size int64) (*transport, 
 
 // probe finds the tracks.
 func (t *transport) probe(ctx context.Context, r io.ReaderAt) error {
-	var found []codecs.Codec
-	var in []media.Track
+	var found []probed
 	missing := -1
 	d := mpegtsbridge.NewDemuxer(mpegtsbridge.DemuxerOptions{
 		Tracks: func(tracks []media.Track) (func(int, *media.Unit), error) {
-			in, found, missing = tracks, make([]codecs.Codec, len(tracks)), len(tracks)
+			missing = 0
+			for _, t := range tracks {
+				p := newProbed(t.Codec)
+				if p.conv != nil {
+					missing++
+				}
+				found = append(found, p)
+			}
 			return func(i int, u *media.Unit) {
-				if found[i] == nil {
-					if found[i] = describe(tracks[i].Codec, u.Payload); found[i] != nil {
-						missing--
-					}
+				if found[i].look(u) {
+					missing--
 				}
 			}, nil
 		},
@@ -79,19 +83,18 @@ func (t *transport) probe(ctx context.Context, r io.ReaderAt) error {
 	if err != nil {
 		return err
 	}
-	var list []codecs.Codec
-	var rates []int
+	var list []*fmp4.InitTrack
 	t.codecs = make([]bool, len(found))
-	for i, c := range found {
-		if rate := in[i].Codec.ClockRate(); c != nil && rate > 0 && rate < math.MaxInt32 && len(list) < maxTracks {
+	for i, p := range found {
+		if rate := p.codec.ClockRate(); p.mp4 != nil && rate > 0 && rate < math.MaxInt32 && len(list) < maxTracks {
 			t.codecs[i] = true
-			list, rates = append(list, c), append(rates, rate)
+			list = append(list, &fmp4.InitTrack{ID: len(list) + 1, TimeScale: uint32(rate), Codec: p.mp4})
 		}
 	}
 	if len(list) == 0 {
 		return errNoTracks
 	}
-	t.tracks, err = makeTracks(list, rates)
+	t.tracks, err = makeTracks(list)
 	return err
 }
 

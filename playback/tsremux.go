@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/org/mtx/protocol/bridge/mp4bridge"
 	"github.com/org/mtx/router/media"
 )
 
@@ -24,9 +25,15 @@ type remuxer struct {
 
 // remuxed is a track that is being converted.
 type remuxed struct {
-	*converter
-	index   int // of the track; -1: left out
-	rate    int
+	codec media.Codec
+	conv  mp4bridge.Converter
+	index int // of the track; -1: left out
+	rate  int
+
+	converted []mp4bridge.Sample // of the last unit
+	begun     bool
+	last      int64 // decoding time of the last picture, without the origin
+
 	samples []sample
 	data    []byte
 	dts     int64 // of the first sample
@@ -53,8 +60,12 @@ func (x *remuxer) open(tracks []media.Track) (func(int, *media.Unit), error) {
 	}
 	index := 0
 	for i, t := range tracks {
-		o := remuxed{converter: newConverter(t.Codec), index: -1, rate: t.Codec.ClockRate()}
+		o := remuxed{codec: t.Codec, index: -1, rate: t.Codec.ClockRate()}
 		if x.codecs[i] {
+			var err error
+			if o.conv, err = mp4bridge.New(t.Codec); err != nil {
+				return nil, errOtherTracks
+			}
 			o.index = index
 			if x.tracks[index].scale != uint32(o.rate) { // positive
 				return nil, errOtherTracks
@@ -102,11 +113,10 @@ func (x *remuxer) convert(i int, u *media.Unit) {
 		return
 	}
 	shift := ticks(x.origin, uint32(o.rate)) // positive
-	// a damaged unit is left out, and what depends on it looks damaged
-	_ = o.convert(u, func(data []byte, pts, dts int64, duration uint32, sync bool) {
-		x.add(o, data, pts+shift, dts+shift, duration, sync)
-	})
-	if o.codec.Kind() == media.Video && u.RandomAccess || x.size > maxPending || x.long() {
+	for _, s := range o.convert(u) {
+		x.add(o, s.Data, s.PTS+shift, s.DTS+shift, uint32(s.Duration), s.Sync) // seconds at most
+	}
+	if x.size > maxPending || x.long() {
 		x.flush(false)
 	}
 }
@@ -121,7 +131,7 @@ func (x *remuxer) long() bool {
 	return false
 }
 
-func (x *remuxer) add(o *remuxed, data []byte, pts, dts int64, duration uint32, sync bool) {
+func (x *remuxer) add(o *remuxed, data [][]byte, pts, dts int64, duration uint32, sync bool) {
 	if d := dts - o.heldDTS; o.held && d > 0 && d < int64(o.rate)*3600 {
 		o.samples[len(o.samples)-1].duration = uint32(d) // bounded
 		o.usual = uint32(d)                              // bounded
@@ -137,10 +147,12 @@ func (x *remuxer) add(o *remuxed, data []byte, pts, dts int64, duration uint32, 
 	}
 	o.held = duration == 0
 	o.heldDTS = o.next
-	o.samples = append(o.samples, sample{duration, uint32(len(data)), int32(pts - o.next), sync}) // small
+	before := len(o.data)
+	o.data = o.conv.Append(o.data, data)
+	size := len(o.data) - before
+	o.samples = append(o.samples, sample{duration, uint32(size), int32(pts - o.next), sync}) // small
 	o.next += int64(duration)
-	o.data = append(o.data, data...)
-	x.size += len(data)
+	x.size += size
 }
 
 // flush emits what is complete; at the end, everything.
