@@ -120,7 +120,8 @@ func TestReceiveFromLibsrt(t *testing.T) {
 				t.Errorf("keys were not refreshed: %+v", s)
 			}
 			p.Process.Signal(os.Interrupt)
-			if err := l.end(t); !errors.Is(err, ErrPeerClosed) {
+			// The last packet is sent once, and can be lost like any other.
+			if err := l.end(t); !errors.Is(err, ErrPeerClosed) && !(tc.lossy && errors.Is(err, ErrPeerIdle)) {
 				t.Error(err)
 			}
 		})
