@@ -31,6 +31,12 @@ func sample(t *testing.T, in *instance, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	writeSamples(t, pub)
+}
+
+// writeSamples writes to a publisher until the test or the stream ends.
+func writeSamples(t *testing.T, pub *router.Publisher) {
+	t.Helper()
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

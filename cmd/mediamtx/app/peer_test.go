@@ -77,26 +77,7 @@ func newPeer(t *testing.T, in *instance, fingerprint string) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer pub.Close()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			for i := range 2 {
-				pub.Write(i, routertest.SampleUnit(i, n))
-			}
-			select {
-			case <-tick.C:
-			case <-quit:
-				return
-			case <-pub.Done():
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { close(quit); <-done })
+	writeSamples(t, pub)
 	return p
 }
 
