@@ -1,7 +1,6 @@
 package rtsp
 
 import (
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -120,9 +119,9 @@ func (r *libReader) Discard(l egress.Loss) {
 	if r.medias[l.Track] == nil || l.Control {
 		return
 	}
-	r.taken.Add(uint64(l.Packets))
 	r.s.tooSlow(l.Packets)
 	r.skip[l.Track] = r.skip[l.Track] || l.Video
+	r.taken.Add(uint64(l.Packets)) // at last: catchUp may look at what is above from here on
 }
 
 // timeOf returns the absolute time of a packet that was packed not long ago.
@@ -165,12 +164,22 @@ func (l *libReaders) sent(track, packets int) {
 // units.
 func (f *fan) catchUp() {
 	for _, r := range f.libs.list {
-		if r.joined && !r.live && r.taken.Load() == r.due && !slices.Contains(slices.Collect(maps.Values(r.skip)), true) {
+		if r.joined && !r.live && r.taken.Load() == r.due && !r.skips() {
 			r.live = true
 			f.libs.live++
 			f.group.Remove(r)
 		}
 	}
+}
+
+// skips tells whether a track waits for a key frame.
+func (r *libReader) skips() bool {
+	for _, waits := range r.skip {
+		if waits {
+			return true
+		}
+	}
+	return false
 }
 
 // writeLive gives the packets in scratch to the library, for readers that are live and
