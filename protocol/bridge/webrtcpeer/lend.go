@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,13 +21,10 @@ import (
 type lentUDP struct {
 	*rtcegress.Conn
 	closed  atomic.Bool
-	stopped chan struct{} // the reader got the end
-	gone    atomic.Bool
+	reading sync.Mutex // held while somebody reads
 }
 
-func lendUDP(c *rtcegress.Conn) *lentUDP {
-	return &lentUDP{Conn: c, stopped: make(chan struct{})}
-}
+func lendUDP(c *rtcegress.Conn) *lentUDP { return &lentUDP{Conn: c} }
 
 // Close implements net.PacketConn.
 func (c *lentUDP) Close() error {
@@ -37,19 +35,19 @@ func (c *lentUDP) Close() error {
 // ReadFromAddrPort implements ice.AddrPortReaderWriter. An error ends the mux, and
 // with it all peers: only the end of the socket is one.
 func (c *lentUDP) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
-	for {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	for !c.closed.Load() {
 		n, addr, err := c.Conn.ReadFromAddrPort(b)
 		switch {
-		case c.closed.Load() || errors.Is(err, net.ErrClosed):
-			if !c.gone.Swap(true) {
-				close(c.stopped)
-			}
-			return 0, netip.AddrPort{}, net.ErrClosed
 		case err == nil:
 			return n, addr, nil
+		case errors.Is(err, net.ErrClosed):
+			return 0, netip.AddrPort{}, err
 		}
 		time.Sleep(5 * time.Millisecond) // an error that stays must not spin
 	}
+	return 0, netip.AddrPort{}, net.ErrClosed
 }
 
 // ReadFrom implements net.PacketConn.
@@ -61,9 +59,12 @@ func (c *lentUDP) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(addr), nil
 }
 
-// giveBack makes the socket as it was.
+// giveBack makes the socket as it was, after Close. It waits for a read that goes
+// on, and for no other: a mux that is closed while it holds a packet never reads
+// again.
 func (c *lentUDP) giveBack() {
-	<-c.stopped
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	_ = c.Conn.SetReadDeadline(time.Time{})
 }
 
