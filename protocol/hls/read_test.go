@@ -243,14 +243,16 @@ func TestParametersChange(t *testing.T) {
 	got := make(chan string, 1)
 	n := 0
 	write := func(sps string, want string) {
+		asking := false
 		for found := false; !found; n++ {
 			pub.Write(0, videoUnit(n, sps, 10))
 			select {
 			case index := <-got:
-				found = strings.Contains(index, want)
+				found, asking = strings.Contains(index, want), false
 			case <-time.After(time.Second / fps):
 			}
-			if n%fps == fps-1 && !found {
+			if n%fps == fps-1 && !found && !asking {
+				asking = true
 				go func() { _, index := g.get("/cam/index.m3u8"); got <- index }()
 			}
 			if n > 30*fps {

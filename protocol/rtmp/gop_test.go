@@ -39,9 +39,11 @@ func TestGOPCache(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer pub.Close()
+			readers := 1
 			if others {
 				mustDial(t, false, "rtmp://%s/cam", addr)
 				routertest.WaitReaders(t, r, "cam", 1)
+				readers++
 			}
 			const first, last = 30, 58
 			for n := first - 2; n <= last; n++ {
@@ -49,6 +51,7 @@ func TestGOPCache(t *testing.T) {
 				pub.Write(1, routertest.SampleUnit(1, n))
 			}
 			rd := &gortmplib.Reader{Conn: mustDial(t, false, "rtmp://%s/cam", addr)}
+			routertest.WaitReaders(t, r, "cam", readers)
 			const more = 60 // the library looks at more than a second
 			for n := last + 1; n <= last+more; n++ {
 				pub.Write(0, largeUnit(n))
