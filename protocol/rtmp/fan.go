@@ -33,6 +33,7 @@ type fan struct {
 	enc     *rtmpbridge.Encoder
 	scratch []byte
 	gop     egress.GOP // of what was sent
+	keptAt  int64      // the time stamp of its key frame
 	lead    int        // the first video track that is carried; -1: none
 }
 
@@ -88,8 +89,12 @@ func (f *fan) play(r *reader) {
 	f.stream.RequestKeyFrame()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, _ = r.out.Write(f.enc.AppendHead(nil, r.head)) // errors end the connection
 	backlog := f.gop.Messages(router.MaxGOPCacheAge)
+	r.head.Time = f.enc.Now()
+	if len(backlog) > 0 {
+		r.head.Time = f.keptAt // time does not go back
+	}
+	_, _ = r.out.Write(f.enc.AppendHead(nil, r.head)) // errors end the connection
 	for _, m := range backlog {
 		f.stream.AddOutbound(uint64(m.Len()))
 	}
@@ -112,7 +117,7 @@ func (f *fan) onUnit(track int, u *media.Unit) {
 		b := f.sv.pool.Get(len(f.scratch))
 		b.Data, b.Packets = append(b.Data, f.scratch...), 1
 		for i := range f.heads {
-			head := f.enc.AppendHead(nil, rtmpbridge.Head{FirstOnly: i == 1})
+			head := f.enc.AppendHead(nil, rtmpbridge.Head{FirstOnly: i == 1, Time: f.enc.Now()})
 			f.heads[i].Store(&head)
 		}
 		f.send(track, codec, b, true, false)
@@ -149,7 +154,11 @@ func (f *fan) keep(m *egress.Message) {
 	if m.Control {
 		limit = 0 // new readers get the configuration first: what is older does not fit it
 	}
-	f.gop.Add(m, m.Key && m.Track == f.lead, limit)
+	begins := m.Key && m.Track == f.lead
+	if begins {
+		f.keptAt = f.enc.Time(f.lead)
+	}
+	f.gop.Add(m, begins, limit)
 }
 
 // maxAudioWait is how long audio is held back from a new reader, so that it

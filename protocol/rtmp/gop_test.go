@@ -2,12 +2,14 @@ package rtmp_test
 
 import (
 	"bytes"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bluenviron/gortmplib"
 	"github.com/bluenviron/gortmplib/pkg/codecs"
+	"github.com/bluenviron/gortmplib/pkg/message"
 
 	"github.com/org/mtx/protocol/rtmp"
 	"github.com/org/mtx/router"
@@ -15,9 +17,14 @@ import (
 	"github.com/org/mtx/router/routertest"
 )
 
-// largeUnit is a sample of 10 KB.
-func largeUnit(n int) *media.Unit {
-	u := routertest.SampleUnit(0, n)
+// largeUnit is a sample of 10 KB. All between two key frames belongs to what a new
+// reader gets, however late it joins: there is only one, unlike in other samples.
+func largeUnit(n, key int) *media.Unit {
+	u := routertest.SampleUnit(0, key)
+	if n != key {
+		u = routertest.SampleUnit(0, key+1)
+		u.PTS = routertest.SampleUnit(0, n).PTS
+	}
 	last := &u.Payload[len(u.Payload)-1]
 	*last = append(bytes.Clone(*last), bytes.Repeat([]byte{byte(n) | 1}, 10000)...)
 	return u
@@ -39,22 +46,19 @@ func TestGOPCache(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer pub.Close()
-			readers := 1
 			if others {
 				mustDial(t, false, "rtmp://%s/cam", addr)
 				routertest.WaitReaders(t, r, "cam", 1)
-				readers++
 			}
 			const first, last = 30, 58
 			for n := first - 2; n <= last; n++ {
-				pub.Write(0, largeUnit(n))
+				pub.Write(0, largeUnit(n, first))
 				pub.Write(1, routertest.SampleUnit(1, n))
 			}
 			rd := &gortmplib.Reader{Conn: mustDial(t, false, "rtmp://%s/cam", addr)}
-			routertest.WaitReaders(t, r, "cam", readers)
-			const more = 60 // the library looks at more than a second
+			const more = 60 // the library looks at two seconds
 			for n := last + 1; n <= last+more; n++ {
-				pub.Write(0, largeUnit(n))
+				pub.Write(0, largeUnit(n, first))
 				pub.Write(1, routertest.SampleUnit(1, n))
 			}
 			if err := rd.Initialize(); err != nil {
@@ -88,6 +92,46 @@ func TestGOPCache(t *testing.T) {
 				t.Error("does not begin with a key frame")
 			}
 			routertest.Eventually(t, "the publisher is asked for a key frame", func() bool { return asked.Load() > 0 })
+		})
+	}
+}
+
+// The configuration that a reader gets first is not later than what is kept for it.
+func TestGOPCacheTime(t *testing.T) {
+	t.Parallel()
+	for name, others := range map[string]bool{"first reader": false, "another reader": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
+				c.Paths[0].GOPCache.MaxBytes = router.DefaultGOPCacheBytes
+			})
+			pub, err := r.Publish(t.Context(), "cam", routertest.SampleTracks(), router.PublishOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pub.Close()
+			if others {
+				mustDial(t, false, "rtmp://%s/cam", addr)
+				routertest.WaitReaders(t, r, "cam", 1)
+			}
+			const first, last = 30, 80
+			for n := first; n <= last; n++ {
+				pub.Write(0, largeUnit(n, first))
+			}
+			c := mustDial(t, false, "rtmp://%s/cam", addr)
+			var at []time.Duration
+			for len(at) < 1+last+1-first {
+				m, err := c.Read()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if v, ok := m.(*message.Video); ok {
+					at = append(at, v.DTS)
+				}
+			}
+			if !slices.IsSorted(at) || at[0] != at[1] {
+				t.Errorf("time goes back: %v", at)
+			}
 		})
 	}
 }

@@ -88,6 +88,20 @@ type Head struct {
 	Publish bool
 	// FirstOnly leaves out tracks that are not the first of their kind.
 	FirstOnly bool
+	// Time is the time stamp of the configuration in milliseconds: that of the
+	// message that follows, or [Encoder.Now].
+	Time int64
+}
+
+// Now returns the last time stamp, in milliseconds.
+func (e *Encoder) Now() int64 { return e.now }
+
+// Time returns the time stamp of the last message of a track, in milliseconds.
+func (e *Encoder) Time(track int) int64 {
+	if !e.Carries(track) {
+		return e.now
+	}
+	return e.tracks[track].last
 }
 
 // AppendHead appends what everybody needs first: metadata, and what is known by
@@ -97,7 +111,7 @@ func (e *Encoder) AppendHead(dst []byte, h Head) []byte {
 	for _, video := range []bool{true, false} {
 		for _, t := range e.tracks {
 			if t != nil && t.video == video && (t.id == 0 || !h.FirstOnly) {
-				dst = e.appendConfig(dst, t)
+				dst = e.appendConfig(dst, t, h.Time)
 			}
 		}
 	}
@@ -115,14 +129,14 @@ func (e *Encoder) AppendConfig(dst []byte, track int, c media.Codec) []byte {
 	if c == t.codec || !t.update(c) {
 		return dst
 	}
-	return e.appendConfig(dst, t)
+	return e.appendConfig(dst, t, e.now)
 }
 
-func (e *Encoder) appendConfig(dst []byte, t *encTrack) []byte {
+func (e *Encoder) appendConfig(dst []byte, t *encTrack, at int64) []byte {
 	if t.config == nil {
 		return dst
 	}
-	m := t.message(e.now)
+	m := t.message(at)
 	m.begin(dst)
 	t.appendHeader(&m, packetSequenceStart, true, 0)
 	m.write(t.config)

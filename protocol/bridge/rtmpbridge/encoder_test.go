@@ -162,7 +162,7 @@ func TestHead(t *testing.T) {
 }
 
 // Readers that come late get metadata at time zero, or FFmpeg begins its clock at
-// the metadata; the rest of the head is of the present.
+// the metadata; the rest of the head has the time that it is given.
 func TestLateHead(t *testing.T) {
 	t.Parallel()
 	e := avEncoder(t)
@@ -171,9 +171,12 @@ func TestLateHead(t *testing.T) {
 	if last != 5000 {
 		t.Fatalf("picture at %d ms", last)
 	}
-	for _, h := range []Head{{}, {Publish: true}, {FirstOnly: true}} {
+	if e.Now() != 5000 || e.Time(0) != 5000 || e.Time(1) != 0 {
+		t.Errorf("now %d, video %d, audio %d", e.Now(), e.Time(0), e.Time(1))
+	}
+	for _, h := range []Head{{Time: 5000}, {Publish: true, Time: 4000}, {FirstOnly: true}} {
 		for i, m := range unchunk(t, e.AppendHead(nil, h)) {
-			want := last
+			want := uint32(h.Time)
 			if i == 0 {
 				want = 0
 			}
