@@ -9,9 +9,12 @@ import (
 	"time"
 )
 
-// maxWaiting is how many pictures may wait for their time stamp before it is
-// clear that none will come.
-const maxWaiting = 32
+// Pictures wait so long for their time stamp before it is clear that none will
+// come. A busy machine may read many pictures before it reads their stamps.
+const (
+	maxWait    = 2 * time.Second
+	maxWaiting = 1024 // pictures
+)
 
 // picture is an encoded picture.
 type picture struct {
@@ -42,7 +45,7 @@ type assembler struct {
 func (a *assembler) picture(payload [][]byte) {
 	a.pictures++
 	a.waiting = append(a.waiting, picture{payload, a.now()})
-	if a.stamped && len(a.waiting) > maxWaiting {
+	if oldest := a.waiting[0].arrived; a.stamped && (len(a.waiting) > maxWaiting || a.now().Sub(oldest) > maxWait) {
 		a.unstamped()
 	}
 	a.match()

@@ -62,14 +62,28 @@ func TestAssembler(t *testing.T) {
 // A program that writes no stamps is believed not to, after a while.
 func TestAssemblerWithoutStamps(t *testing.T) {
 	t.Parallel()
-	a, out := assembled(true)
-	for n := range maxWaiting + 5 {
-		if err := a.take(testAU(n)); err != nil {
-			t.Fatal(err)
+	for name, tc := range map[string]struct {
+		every  time.Duration
+		before int // pictures
+	}{
+		"time":     {100 * time.Millisecond, int(maxWait / (100 * time.Millisecond))},
+		"pictures": {time.Millisecond, maxWaiting - 1},
+	} {
+		a, out := assembled(true)
+		now := time.Now()
+		a.now = func() time.Time { return now }
+		for n := range tc.before + 5 {
+			if n == tc.before && (len(*out) != 0 || !a.stamped) {
+				t.Errorf("%s: gave up after %d pictures", name, n)
+			}
+			now = now.Add(tc.every)
+			if err := a.take(testAU(n)); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if len(*out) != maxWaiting+4 || a.stamped || !slices.IsSorted(*out) {
-		t.Errorf("%d were delivered: %v", len(*out), *out)
+		if len(*out) != tc.before+4 || a.stamped || !slices.IsSorted(*out) {
+			t.Errorf("%s: %d were delivered: %v", name, len(*out), *out)
+		}
 	}
 }
 

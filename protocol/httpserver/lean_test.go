@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// leanHandler answers in all the ways that there are.
-func leanHandler(left chan<- struct{}) http.Handler {
+// leanHandler answers in all the ways that there are. What waits says so when it
+// begins, and when it is told to end.
+func leanHandler(waits chan<- struct{}) http.Handler {
 	return Lean(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/length":
@@ -52,9 +53,12 @@ func leanHandler(left chan<- struct{}) http.Handler {
 			_, _ = io.WriteString(w, "half")
 			panic("late")
 		case "/wait":
+			if waits != nil {
+				waits <- struct{}{}
+			}
 			<-r.Context().Done()
-			if left != nil {
-				left <- struct{}{}
+			if waits != nil {
+				waits <- struct{}{}
 			}
 		case "/slow":
 			select {
@@ -221,16 +225,17 @@ func TestLeanBadRequests(t *testing.T) {
 // The handler learns that its client has left.
 func TestLeanClientLeaves(t *testing.T) {
 	t.Parallel()
-	left := make(chan struct{}, 1)
-	addr, _ := start(t, Listen{Addr: "127.0.0.1:0"}, leanHandler(left))
+	waits := make(chan struct{}, 2)
+	addr, _ := start(t, Listen{Addr: "127.0.0.1:0"}, leanHandler(waits))
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(conn, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-waits
 	_ = conn.Close()
 	select {
-	case <-left:
+	case <-waits:
 	case <-time.After(patience):
 		t.Error("the handler still waits")
 	}
@@ -239,8 +244,8 @@ func TestLeanClientLeaves(t *testing.T) {
 // Stopping ends connections, whatever they do.
 func TestLeanStop(t *testing.T) {
 	t.Parallel()
-	left := make(chan struct{}, 1)
-	addr, stop := start(t, Listen{Addr: "127.0.0.1:0"}, leanHandler(left))
+	waits := make(chan struct{}, 2)
+	addr, stop := start(t, Listen{Addr: "127.0.0.1:0"}, leanHandler(waits))
 	for _, requests := range []string{"/length", "/wait"} {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 		if err != nil {
@@ -253,13 +258,14 @@ func TestLeanStop(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	<-waits
 	began := time.Now()
 	stop()
 	if d := time.Since(began); d > grace {
 		t.Errorf("stopping took %v", d)
 	}
 	select {
-	case <-left:
+	case <-waits:
 	default:
 		t.Error("the handler was not told")
 	}

@@ -54,6 +54,7 @@ type remote struct {
 
 	server *gortsplib.Server
 	stream *gortsplib.ServerStream
+	ready  chan struct{} // closed when there is a stream
 	stop   func()
 
 	mu       sync.Mutex
@@ -83,6 +84,7 @@ func (r *remote) start() *remote {
 	if r.addr == "" {
 		r.addr = net.JoinHostPort(r.host, "0")
 	}
+	r.ready = make(chan struct{})
 	var err error
 	for range 20 { // the UDP ports may be taken
 		if err = r.listen(); err == nil {
@@ -96,6 +98,7 @@ func (r *remote) start() *remote {
 	if err := r.stream.Initialize(); err != nil {
 		r.t.Fatal(err)
 	}
+	close(r.ready)
 	var task sync.WaitGroup
 	quit := make(chan struct{})
 	task.Go(func() { r.feed(quit) })
@@ -229,6 +232,7 @@ func (r *remote) OnSessionClose(*gortsplib.ServerHandlerOnSessionCloseCtx) {
 }
 
 func (r *remote) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	<-r.ready // clients that come back do not wait for the stream
 	if r.user != "" && !ctx.Conn.VerifyCredentials(ctx.Request, r.user, r.pass) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}

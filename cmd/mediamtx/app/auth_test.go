@@ -141,8 +141,8 @@ func TestAuthHTTP(t *testing.T) {
 	if status, _ := in.call(t, "pprof", "GET", "/debug/pprof/", ""); status != 401 {
 		t.Errorf("profiles, which are not excluded: %d", status)
 	}
+	d.srv.Listener.Close() // it is down; HLS viewers ask all the time, so the listener goes first
 	d.srv.CloseClientConnections()
-	d.srv.Listener.Close() // it is down
 	for _, protocol := range readable() {
 		p.pull(protocol+"-late", protocol, "cam", "good:pass", "")
 	}

@@ -95,7 +95,5 @@ func TestViewers(t *testing.T) {
 		round(25)
 	}
 	eventually(t, "the end of all goroutines of viewers", func() bool { return runtime.NumGoroutine() <= before+2 })
-	if n := server.Peers(); n != 0 {
-		t.Errorf("%d peers are left", n)
-	}
+	eventually(t, "the end of all peers", func() bool { return server.Peers() == 0 })
 }

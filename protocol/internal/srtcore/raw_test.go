@@ -2,6 +2,7 @@ package srtcore
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func newRawCaller(t testing.TB, l *testListener) *rawCaller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return &rawCaller{t: t, conn: c, socket: 1234567, isn: maxSeq - 5}
+	return &rawCaller{t: t, conn: c, socket: 1 + rand.Uint32N(1<<30), isn: maxSeq - 5}
 }
 
 func (r *rawCaller) send(p []byte) {
