@@ -12,8 +12,9 @@ import (
 // Pictures wait so long for their time stamp before it is clear that none will
 // come. A busy machine may read many pictures before it reads their stamps.
 const (
-	maxWait    = 2 * time.Second
-	maxWaiting = 1024 // pictures
+	maxFirstWait = 500 * time.Millisecond // if there was none yet
+	maxWait      = 3 * time.Second
+	maxWaiting   = 1024 // pictures
 )
 
 // picture is an encoded picture.
@@ -45,10 +46,19 @@ type assembler struct {
 func (a *assembler) picture(payload [][]byte) {
 	a.pictures++
 	a.waiting = append(a.waiting, picture{payload, a.now()})
-	if oldest := a.waiting[0].arrived; a.stamped && (len(a.waiting) > maxWaiting || a.now().Sub(oldest) > maxWait) {
+	if a.stamped && a.waited() {
 		a.unstamped()
 	}
 	a.match()
+}
+
+// waited tells whether stamps are late beyond hope.
+func (a *assembler) waited() bool {
+	most := maxWait
+	if a.stamps == 0 {
+		most = maxFirstWait
+	}
+	return len(a.waiting) > maxWaiting || a.now().Sub(a.waiting[0].arrived) > most
 }
 
 // match delivers what is known.

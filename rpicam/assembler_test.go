@@ -63,25 +63,33 @@ func TestAssembler(t *testing.T) {
 func TestAssemblerWithoutStamps(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		every  time.Duration
-		before int // pictures
+		every   time.Duration
+		stamps  int // that come
+		waiting int // pictures that wait when there is hope yet
 	}{
-		"time":     {100 * time.Millisecond, int(maxWait / (100 * time.Millisecond))},
-		"pictures": {time.Millisecond, maxWaiting - 1},
+		"never":    {100 * time.Millisecond, 0, int(maxFirstWait / (100 * time.Millisecond))},
+		"no more":  {100 * time.Millisecond, 1, int(maxWait / (100 * time.Millisecond))},
+		"pictures": {time.Millisecond, 1, maxWaiting - 1},
 	} {
 		a, out := assembled(true)
 		now := time.Now()
 		a.now = func() time.Time { return now }
-		for n := range tc.before + 5 {
-			if n == tc.before && (len(*out) != 0 || !a.stamped) {
+		last := tc.stamps + tc.waiting
+		for n := range last + 5 {
+			if n == last && (len(*out) != tc.stamps || !a.stamped) {
 				t.Errorf("%s: gave up after %d pictures", name, n)
 			}
 			now = now.Add(tc.every)
 			if err := a.take(testAU(n)); err != nil {
 				t.Fatal(err)
 			}
+			if n < tc.stamps {
+				if err := a.takeStamp(0); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
-		if len(*out) != tc.before+4 || a.stamped || !slices.IsSorted(*out) {
+		if len(*out) != last+4 || a.stamped || !slices.IsSorted(*out) {
 			t.Errorf("%s: %d were delivered: %v", name, len(*out), *out)
 		}
 	}
