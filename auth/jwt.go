@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
@@ -193,18 +194,29 @@ func (a *JWT) verify(ctx context.Context, raw string) (jwt.Token, error) {
 
 // parse verifies the signature and the claims.
 func (a *JWT) parse(raw string, set jwk.Set) (jwt.Token, error) {
-	opts := []jwt.ParseOption{
-		jwt.WithKeySet(set, jws.WithInferAlgorithmFromKey(true), jws.WithRequireKid(false)),
-		jwt.WithValidate(true),
+	payload, err := jws.Verify([]byte(raw), jws.WithCompact(),
+		jws.WithKeySet(set, jws.WithInferAlgorithmFromKey(true), jws.WithRequireKid(false)))
+	if err != nil {
+		return nil, errSignature // that of the library may quote the token
 	}
+	token := jwt.New()
+	if json.Unmarshal(payload, token) != nil {
+		return nil, errors.New("the claims of the token are not those of a JSON Web Token")
+	}
+	// Zero is a time too, not the lack of one as in the library.
+	if _, ok := token.Get(jwt.ExpirationKey); ok && !time.Now().Before(token.Expiration()) {
+		return nil, errors.New("the token has expired")
+	}
+	// When it was issued is not asked: clocks of issuers are ahead at times, and
+	// RFC 7519 section 4.1.6 draws no conclusion from it.
+	opts := []jwt.ValidateOption{jwt.WithResetValidators(true), jwt.WithValidator(jwt.IsNbfValid())}
 	if a.Issuer != "" {
 		opts = append(opts, jwt.WithIssuer(a.Issuer))
 	}
 	if a.Audience != "" {
 		opts = append(opts, jwt.WithAudience(a.Audience))
 	}
-	token, err := jwt.ParseString(raw, opts...)
-	if err != nil {
+	if err := jwt.Validate(token, opts...); err != nil {
 		return nil, reasonOf(err)
 	}
 	return token, nil
@@ -235,18 +247,12 @@ func (a *JWT) keysFor(ctx context.Context, id string) (jwk.Set, error) {
 // reasonOf phrases errors of the library, which may quote the token.
 func reasonOf(err error) error {
 	switch {
-	case errors.Is(err, jwt.ErrTokenExpired()):
-		return errors.New("the token has expired")
-	case errors.Is(err, jwt.ErrTokenNotYetValid()):
-		return errors.New("the token is not valid yet")
-	case errors.Is(err, jwt.ErrInvalidIssuedAt()):
-		return errors.New("the token was issued in the future")
 	case errors.Is(err, jwt.ErrInvalidIssuer()):
 		return errors.New("the token has another issuer")
 	case errors.Is(err, jwt.ErrInvalidAudience()):
 		return errors.New("the token is for another audience")
 	}
-	return errSignature
+	return errors.New("the token is not valid yet")
 }
 
 // permissions reads the claim of a token.

@@ -113,6 +113,7 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/v3/paths/list?page=-1", "", 400, `page \"-1\": must be a number of at least 0`},
 		{"GET", "/v3/paths/list?page=7", "", 200, `"items":[]`},
 		{"GET", "/v3/paths/list?page=2147483647&itemsPerPage=2147483647", "", 200, `"items":[]`},
+		{"GET", "/v3/paths/list?page=99999999999999999999&itemsPerPage=99999999999999999999", "", 200, `"items":[]`},
 		{"GET", "/v3/rtspsessions/get/zz", "", 400, "must be a UUID"},
 		{"GET", "/v3/rtspsessions/get/" + id, "", 404, "session not found"},
 		{"POST", "/v3/rtspsessions/kick/zz", "", 400, "must be a UUID"},
@@ -123,6 +124,8 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/v3/info", "", 200, `"started":"`},
 		{"GET", "/healthz", "", 200, `{"status":"ok"}`},
 		{"GET", "/readyz", "", 200, `{"status":"ok"}`},
+		{"HEAD", "/healthz", "", 200, ""},
+		{"HEAD", "/readyz", "", 200, ""},
 
 		{"GET", "/v3/config/global/get", "", 200, `{"rtsp":true}`},
 		{"GET", "/v3/config/pathdefaults/get", "", 200, `{"name":""}`},
@@ -193,6 +196,13 @@ func TestPagesOfOthers(t *testing.T) {
 		{200, nil}, // no browser
 		{200, []string{"Origin", "https://admin.example.com", "Sec-Fetch-Site", "cross-site"}},
 		{200, []string{"Sec-Fetch-Site", "same-origin"}},
+		{200, []string{"Sec-Fetch-Site", "same-origin", "Host", "[::1]:9997"}},
+		{200, []string{"Sec-Fetch-Site", "same-origin", "Host", "[::1]"}},
+		{200, []string{"Sec-Fetch-Site", "same-origin", "Host", "server:9997"}},
+		{200, []string{"Sec-Fetch-Site", "same-origin", "Host", "Admin.example.com"}},
+		{200, []string{"Host", "api.example.com:9997"}}, // no browser
+		{403, []string{"Sec-Fetch-Site", "same-origin", "Host", "evil.example.com:9997"}},
+		{403, []string{"Origin", "http://evil.example.com:9997", "Host", "evil.example.com:9997"}},
 		{403, []string{"Origin", "https://evil.example.com", "Sec-Fetch-Site", "cross-site"}},
 		{403, []string{"Origin", "https://evil.example.com"}}, // an older browser
 		{403, []string{"Origin", "null"}},

@@ -33,7 +33,8 @@ type Options struct {
 	Started time.Time
 
 	// TrustedOrigins are the origins, such as "https://admin.example.com", whose
-	// pages may change something.
+	// pages may change something. The API's own needs to be there too if pages reach
+	// it by a domain name.
 	TrustedOrigins []string
 
 	// QueryToken accepts a token in the query parameter "jwt" or "token".
@@ -71,16 +72,9 @@ func newHandler(r *router.Router, o Options) (h http.Handler, remove func()) {
 			rt.handle(w, r)
 		})
 	}
-	guard := http.NewCrossOriginProtection()
-	for _, origin := range o.TrustedOrigins {
-		if origin != "*" {
-			_ = guard.AddTrustedOrigin(origin) // patterns are no origins, and admit nobody
-		}
-	}
-	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeError(w, http.StatusForbidden, errors.New("pages of this origin may not change anything: it is not among those that are allowed by name"))
-	}))
-	return guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Head("/healthz", a.healthy) // monitors often ask so
+	mux.Head("/readyz", a.ready)
+	return guard(o.TrustedOrigins, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawPath = "" // names are matched as they are meant, whatever was escaped
 		mux.ServeHTTP(w, r)
 	})), r.Observe(hook.Events(o.Feed.Emit))

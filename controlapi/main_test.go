@@ -73,6 +73,9 @@ func (b *bench) do(method, path, body string, header ...string) (int, string) {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
 	res, err := http.DefaultTransport.(*http.Transport).RoundTrip(req)
 	if err != nil {
 		b.t.Fatal(err)

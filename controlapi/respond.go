@@ -2,6 +2,7 @@ package controlapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -72,13 +73,16 @@ func writePage[T any](w http.ResponseWriter, r *http.Request, all []T) {
 }
 
 // parameter reads a number from the query.
-func parameter(r *http.Request, name string, def, least int) (int, error) {
+func parameter(r *http.Request, name string, def int, least uint64) (int, error) {
 	s := r.URL.Query().Get(name)
 	if s == "" && !r.URL.Query().Has(name) {
 		return def, nil
 	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || int(n) < least {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if errors.Is(err, strconv.ErrRange) {
+		err = nil // n is the largest there is, as good as what was asked for
+	}
+	if err != nil || n < least {
 		return 0, fmt.Errorf("%s %q: must be a number of at least %d", name, s, least)
 	}
 	if name == "itemsPerPage" {

@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/org/mtx/cmd/mediamtx/config"
 )
 
 type hidden struct{}
@@ -123,5 +126,17 @@ func TestConfigure(t *testing.T) {
 	}
 	if st, err := os.Stat(file); err != nil || runtime.GOOS != "windows" && st.Mode().Perm() != 0o600 {
 		t.Errorf("the mode of the file is %v (%v)", st.Mode(), err)
+	}
+}
+
+// A destination that is named twice gets each message once.
+func TestDestinationNamedTwice(t *testing.T) {
+	t.Parallel()
+	doc, _, err := config.Parse("test.yml", []byte("logDestinations: [stdout, file, stdout]\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := logOptionsOf(doc).Destinations; !slices.Equal(got, []string{"stdout", "file"}) {
+		t.Errorf("the destinations are %q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -264,7 +265,9 @@ func logOptionsOf(doc *config.Document) logOptions {
 		o.Level = slog.LevelInfo
 	}
 	for _, d := range doc.LogDestinations {
-		o.Destinations = append(o.Destinations, string(d))
+		if !slices.Contains(o.Destinations, string(d)) { // named twice, it gets each message once
+			o.Destinations = append(o.Destinations, string(d))
+		}
 	}
 	return o
 }

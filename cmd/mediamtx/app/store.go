@@ -112,6 +112,9 @@ func (c *configuration) put(ctx context.Context, sources *config.Sources, edits 
 	if err != nil {
 		return nil, err
 	}
+	if certain != nil { // a file may lack a path for a moment only, while it is written
+		edits = edits.Without(info.Idle)
+	}
 	cfg, err := c.s.build(doc)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -81,6 +82,34 @@ func TestStoreChanges(t *testing.T) {
 }
 
 // What cannot work is refused, and nothing has changed.
+// A program that adds a path for each of its clients leaves nothing behind, while
+// paths of the file stay removed.
+func TestRemovedPathsAreForgotten(t *testing.T) {
+	t.Parallel()
+	_, c := startStore(t, localServer+noServers+"paths: {old: {}, kept: {}}\n")
+	ctx := t.Context()
+	for _, n := range []string{"old", "a", "b", "c"} {
+		if n != "old" {
+			if err := c.AddPath(ctx, n, raw(`{}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.DeletePath(ctx, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.lock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	defer c.unlock()
+	if h := c.edits.Hidden; !slices.Equal(h, []string{"old"}) {
+		t.Errorf("remembered as removed: %q", h)
+	}
+	if len(c.edits.Paths) != 0 || len(c.doc.Paths) != 1 {
+		t.Errorf("paths: %v, edits %v", c.doc.Paths, c.edits.Paths)
+	}
+}
+
 func TestStoreRefuses(t *testing.T) {
 	t.Parallel()
 	in, c := startStore(t, localServer+noServers+"paths: {cam: {}}\n")

@@ -255,6 +255,7 @@ func TestNotInForce(t *testing.T) {
 		{"rtmp: no\nhls: no\nsrt: no\nlogLevel: debug", nil},
 		{"rtmpTrustedProxies: [10.0.0.0/8]\nhlsTrustedProxies: [10.0.0.0/8]\nhlsCDNSecret: x", []string{"rtmpTrustedProxies", "hlsCDNSecret"}},
 		{"webrtc: no\nmoqQUICAddress: :1", []string{"moqQUICAddress"}},
+		{"moq: no\nmoqQUICAddress: :1\nhlsCDNSecret: x", []string{"hlsCDNSecret"}},
 		{"pathDefaults: {moqTransport: webtransport}\npaths: {a: , b: {moqTransport: webtransport}, c: {moqTransport: quic}}", []string{"pathDefaults: moqTransport", `path "c": moqTransport`}},
 		{
 			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'moqt://h/x', 'srt://h:1']}, b: {source: 'moqt://h/x'}, c: {source: 'srt://h:1'}}",

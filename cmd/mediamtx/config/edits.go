@@ -106,17 +106,38 @@ func (l *layer) mark(v any, at keyPath) {
 	}
 }
 
-// hide removes the paths that do not count from what was joined so far.
-func (l *loader) hide(names []string) {
+// Without returns a copy that no longer hides some paths.
+func (e *Edits) Without(hidden []string) *Edits {
+	out := e.Clone()
+	out.Hidden = slices.DeleteFunc(out.Hidden, func(n string) bool { return slices.Contains(hidden, n) })
+	return out
+}
+
+// hide removes the paths that do not count from what was joined so far, and
+// returns those that were not there.
+func (l *loader) hide(names []string) (missing []string) {
 	if len(names) == 0 {
-		return
+		return nil
 	}
 	raw := l.koanf.Raw()
 	paths, _ := raw["paths"].(map[string]any)
+	hidden := map[string]bool{}
 	for _, n := range names {
+		if _, ok := paths[n]; !ok {
+			missing = append(missing, n)
+			continue
+		}
 		delete(paths, n)
-		id := keyPath{"paths", n}.id()
-		maps.DeleteFunc(l.origins, func(k string, _ origin) bool { return k == id || strings.HasPrefix(k, id+sep) })
+		hidden[n] = true
 	}
+	if len(hidden) == 0 {
+		return missing
+	}
+	maps.DeleteFunc(l.origins, func(k string, _ origin) bool {
+		rest, ok := strings.CutPrefix(k, "paths"+sep)
+		name, _, _ := strings.Cut(rest, sep)
+		return ok && hidden[name]
+	})
 	l.reset(raw)
+	return missing
 }

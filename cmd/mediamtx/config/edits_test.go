@@ -102,6 +102,24 @@ func TestEditsThatCannotWork(t *testing.T) {
 	}
 }
 
+// A list that is replaced leaves nothing behind of where the old one was written.
+func TestOriginOfReplacedList(t *testing.T) {
+	t.Parallel()
+	src := sources(t, "webrtcICEServers2:\n- {url: 'stun:h:1'}\npaths:\n  a: {alwaysAvailable: yes, alwaysAvailableTracks: [{codec: H264}]}\n")
+	const want = `webrtcICEServers2[0].url "zz": must be`
+	e := (&Edits{}).Clone()
+	e.Global = map[string]any{"webrtcICEServers2": []any{map[string]any{"url": "zz"}}}
+	if _, _, err := src.Document(e); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	// what was not replaced is still told by its line
+	e = (&Edits{}).Clone()
+	e.SetPath("a", map[string]any{"source": "rtsp://h/x"})
+	if _, _, err := sources(t, "paths:\n  a:\n    forward:\n    - zz\n").Document(e); err == nil || !strings.HasPrefix(err.Error(), "test.yml:4: ") {
+		t.Error(err)
+	}
+}
+
 func TestFromJSONTypes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -119,6 +137,8 @@ func TestFromJSONTypes(t *testing.T) {
 		`{"rtspTransports": null}`:             "rtspTransports: must be a list",
 		`{"authInternalUsers": [1]}`:           "authInternalUsers[0]: must be an object",
 		`{"authInternalUsers": [{"user": 1}]}`: "authInternalUsers[0].user: must be a string",
+		`{"rtsp": true, "rtsp": false}`:        `"rtsp": is set twice`,
+		`{"webhooks": [{}, {"url": "http://h", "secret": "a", "\u0073ecret": "b"}]}`: `"secret": is set twice`,
 	} {
 		if _, err := FromJSON(SectionGlobal, []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", text, err, want)

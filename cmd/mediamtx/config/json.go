@@ -47,6 +47,9 @@ func FromJSON(s Section, data []byte) (map[string]any, error) {
 	if m == nil {
 		return nil, errors.New("the body must be a JSON object, not null")
 	}
+	if k, ok := duplicateKey(json.NewDecoder(bytes.NewReader(data))); ok {
+		return nil, fmt.Errorf("%s: is set twice", quote(k))
+	}
 	for _, k := range []string{"pathDefaults", "paths"} {
 		if _, ok := m[k]; ok && s == SectionGlobal {
 			return nil, fmt.Errorf("%s: is not a global key, and has endpoints of its own", k)
@@ -57,6 +60,31 @@ func FromJSON(s Section, data []byte) (map[string]any, error) {
 		return nil, err
 	}
 	return v.(map[string]any), nil
+}
+
+// duplicateKey returns a key that an object of the next value, which is valid, has
+// more than once.
+func duplicateKey(d *json.Decoder) (key string, found bool) {
+	open, _ := d.Token()
+	if open != json.Delim('{') && open != json.Delim('[') {
+		return "", false
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == json.Delim('{') {
+			t, _ := d.Token()
+			k, _ := t.(string)
+			if seen[k] {
+				return k, true
+			}
+			seen[k] = true
+		}
+		if k, ok := duplicateKey(d); ok {
+			return k, true
+		}
+	}
+	_, _ = d.Token() // the end
+	return "", false
 }
 
 // jsonTree checks the type of a value and writes it in the form of layers.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -27,6 +28,10 @@ type Info struct {
 
 	// Warnings are sentences about deprecated keys.
 	Warnings []string
+
+	// Idle are the paths that edits removed, and that nothing else has either: there
+	// is no reason to remember them (see [Edits.Without]).
+	Idle []string
 }
 
 // SearchPaths are the files that are looked for, in order, if none is named.
@@ -114,7 +119,11 @@ func parseWith(name string, data []byte, env []string, overrides map[string]any,
 	}
 	if edits != nil {
 		steps = append(steps, func() (*layer, error) {
-			l.hide(edits.Hidden)
+			for _, n := range l.hide(edits.Hidden) {
+				if _, ok := edits.Paths[n]; !ok {
+					l.idle = append(l.idle, n)
+				}
+			}
 			return edits.layer(), nil
 		})
 	}
@@ -138,7 +147,7 @@ func parseWith(name string, data []byte, env []string, overrides map[string]any,
 	if err := l.problems.err(); err != nil {
 		return nil, nil, err
 	}
-	return doc, &Info{Warnings: l.warnings}, nil
+	return doc, &Info{Warnings: l.warnings, Idle: l.idle}, nil
 }
 
 // loader joins layers.
@@ -148,9 +157,19 @@ type loader struct {
 	problems problems
 	warned   map[string]bool
 	warnings []string
+	idle     []string
 }
 
 func (l *loader) join(from *layer) error {
+	// What is replaced as a whole, such as a list, takes its parts along.
+	maps.DeleteFunc(l.origins, func(k string, _ origin) bool {
+		for i := strings.LastIndex(k, sep); i >= 0; i = strings.LastIndex(k[:i], sep) {
+			if o, ok := from.origins[k[:i]]; ok && !o.container {
+				return true
+			}
+		}
+		return false
+	})
 	for k, o := range from.origins {
 		if _, ok := l.origins[k]; !ok || !o.container {
 			l.origins[k] = o

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // NotInForce lists the keys that were set to something other than their default
@@ -13,6 +14,9 @@ import (
 func (d *Document) NotInForce() []string {
 	def := Default()
 	out := laterKeys(reflect.ValueOf(&d.Global).Elem(), reflect.ValueOf(&def.Global).Elem(), nil)
+	if !d.MoQ { // and so it is
+		out = slices.DeleteFunc(out, func(k string) bool { return strings.HasPrefix(k, "moq") })
+	}
 	at := keyPath{"pathDefaults"}
 	out = append(out, laterKeys(reflect.ValueOf(&d.PathDefaults).Elem(), reflect.ValueOf(&def.PathDefaults).Elem(), at)...)
 	out = append(out, laterURLs(&d.PathDefaults, &def.PathDefaults, at)...)
