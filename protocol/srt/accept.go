@@ -85,13 +85,14 @@ func (s *session) acceptReader(ctx context.Context, id *streamID, grant *router.
 		s.mu.Unlock()
 		return &srtcore.Answer{OnOpen: s.openReader, OnClose: s.closed}, nil
 	}
-	return nil, fmt.Errorf("%w: more than %d redirects", errElsewhere, maxRedirects)
+	return nil, errRedirects
 }
 
 // Reasons for refusing that are not of the router.
 var (
 	errStreamID  = errors.New("invalid stream id")
 	errElsewhere = errors.New("SRT clients cannot be sent elsewhere")
+	errRedirects = fmt.Errorf("more than %d redirects from path to path", maxRedirects)
 	errNoCodec   = errors.New("the stream cannot be read by SRT")
 )
 
@@ -131,7 +132,7 @@ func rejection(err error) error {
 	case errors.Is(err, errStreamID), errors.Is(err, router.ErrInvalidName):
 		return srtcore.RejectBadRequest
 	case errors.Is(err, router.ErrPathNotFound), errors.Is(err, router.ErrNoStream),
-		errors.Is(err, router.ErrStreamClosed), errors.Is(err, errElsewhere):
+		errors.Is(err, router.ErrStreamClosed), errors.Is(err, errElsewhere), errors.Is(err, errRedirects):
 		return srtcore.RejectNotFound
 	case errors.Is(err, router.ErrTooManyReaders):
 		return srtcore.RejectOverload

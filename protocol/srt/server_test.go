@@ -197,7 +197,7 @@ func TestRefused(t *testing.T) {
 		{"publish:open", "not expected", 11, "the path has none"},
 		{"read:full", "", 1402, "maximum reader count"},
 		{"read:away", "", 1404, "cannot be sent elsewhere"},
-		{"read:loop", "", 1404, "redirects"},
+		{"read:loop", "", 1404, `reason="more than 8 redirects`},
 		{"read:vp8", "", 1415, "VP8"},
 	} {
 		before := g.log.Count("connection refused")

@@ -44,9 +44,10 @@ type stream struct {
 	kind string // of codec, compared when the program changes
 	pes  pes
 	// take gets each packet. Packets without time stamp are given only if loose
-	// is set.
-	take  func(pesPacket)
-	loose bool
+	// is set, and if framed is after one that had it.
+	take          func(pesPacket)
+	loose, framed bool
+	timed         bool // a packet with time stamp has come
 
 	codec    media.Codec // nil until its parameters are found
 	language string
@@ -129,7 +130,7 @@ func (d *Demuxer) newPrivate(s *stream, e elementary, plain func(media.Codec)) b
 // framed receives an audio codec whose frames are cut by length.
 func (d *Demuxer) framed(s *stream, header int, parse func([]byte) (frameInfo, error), emit func(int64, [][]byte)) {
 	f := &frames{header: header, parse: parse, damage: d.o.Damaged, emit: emit}
-	s.take = f.push
+	s.take, s.framed = f.push, true
 }
 
 func isAUD264(nalu []byte) bool {

@@ -53,7 +53,7 @@ type Demuxer struct {
 
 	// The program.
 	pat, pmt   sections
-	pmtPID     uint16 // 0: not known
+	program    program
 	lastPMT    []byte // to parse it only when it changes
 	streams    map[uint16]*stream
 	order      []*stream
@@ -78,6 +78,7 @@ type heldUnit struct {
 const (
 	maxHeldUnits = 1024
 	maxHeldBytes = 4 << 20
+	maxHeldTime  = 5 * 90000 // ticks of 90 kHz, since the first unit that is held
 )
 
 // NewDemuxer returns a demuxer that waits for input.
@@ -147,7 +148,7 @@ func (d *Demuxer) packet(p packet) {
 	switch p.pid {
 	case 0:
 		d.pat.push(p, d.takePAT)
-	case d.pmtPID:
+	case d.program.pid: // not 0
 		d.pmt.push(p, d.takePMT)
 	default:
 		s := d.streams[p.pid]
@@ -161,11 +162,14 @@ func (d *Demuxer) packet(p packet) {
 }
 
 func (d *Demuxer) takePAT(section []byte) {
-	pid, ok := parsePAT(section)
-	if !ok || pid == 0 || pid == d.pmtPID {
+	p, ok := parsePAT(section, d.program.number)
+	if !ok || p == d.program {
 		return
 	}
-	d.pmtPID, d.pmt = pid, sections{}
+	if p.pid != d.program.pid {
+		d.pmt = sections{}
+	}
+	d.program = p
 }
 
 // takePMT starts with the first PMT, and follows changes of it.
@@ -173,7 +177,7 @@ func (d *Demuxer) takePMT(section []byte) {
 	if d.err != nil || bytes.Equal(section, d.lastPMT) {
 		return
 	}
-	elements, ok := parsePMT(section)
+	elements, ok := parsePMT(section, d.program.number)
 	if !ok {
 		return
 	}
@@ -223,11 +227,14 @@ func (d *Demuxer) taker(s *stream) func(pesPacket) {
 		case p.hasPTS:
 			p.pts = d.time.Decode(p.pts)
 			d.lastPTS, d.hasLastPTS = p.pts, true
+			s.timed = true
+			s.take(p)
+		case s.framed && s.timed: // frames go on where they were
 			s.take(p)
 		case s.loose && d.hasLastPTS:
 			p.pts, p.hasPTS = d.lastPTS, true
 			s.take(p)
-		case !s.loose:
+		case !s.loose && !s.framed:
 			d.o.Damaged(errors.New("a packet of an elementary stream has no time stamp"))
 		}
 	}
@@ -244,7 +251,7 @@ func (d *Demuxer) emit(s *stream, pts int64, payload [][]byte) {
 	for _, p := range payload {
 		d.heldLen += len(p)
 	}
-	d.start(len(d.held) >= maxHeldUnits || d.heldLen >= maxHeldBytes)
+	d.start(len(d.held) >= maxHeldUnits || d.heldLen >= maxHeldBytes || pts-d.held[0].pts >= maxHeldTime)
 }
 
 // start announces the tracks once all codecs are complete. If force is set, then

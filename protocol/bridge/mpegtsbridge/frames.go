@@ -3,6 +3,7 @@ package mpegtsbridge
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/ac3"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg1audio"
@@ -31,7 +32,10 @@ type frames struct {
 func (f *frames) push(p pesPacket) {
 	data := p.data
 	if len(f.tail) > 0 {
-		data = f.finish(data)
+		data = f.finish(data, p.hasPTS)
+		if len(f.tail) > 0 {
+			return // it goes on in the next packet
+		}
 	}
 	if !p.hasPTS {
 		p.pts = f.next
@@ -61,26 +65,39 @@ func (f *frames) push(p pesPacket) {
 	}
 }
 
-// finish completes the frame that began in the last packet, delivers it, and
-// returns the rest of the data.
-func (f *frames) finish(data []byte) []byte {
+// finish completes the frame that began in an earlier packet, delivers it, and
+// returns the rest of the data. begins tells that another frame begins in the
+// data; otherwise all of it may be part of this one.
+func (f *frames) finish(data []byte, begins bool) []byte {
 	tail := f.tail
 	f.tail = nil
 	missing := max(0, f.header-len(tail))
 	if len(data) < missing {
-		f.damage(errCut)
-		return data
+		return f.goOn(tail, data, begins, errCut)
 	}
 	whole := append(append([]byte(nil), tail...), data[:missing]...)
 	info, err := f.parse(whole)
 	rest := info.size - len(tail)
-	if err != nil || info.size < f.header || rest < 0 || rest > len(data) {
+	if err == nil && rest > len(data) {
+		return f.goOn(tail, data, begins, fmt.Errorf("invalid audio frame: %w", errCut))
+	}
+	if err != nil || info.size < f.header || rest < 0 {
 		f.damage(fmt.Errorf("invalid audio frame: %w", errors.Join(errCut, err)))
 		return data
 	}
 	f.emit(f.next, [][]byte{append(tail[:len(tail):len(tail)], data[:rest]...)})
 	f.next += info.duration
 	return data[rest:]
+}
+
+// goOn keeps a frame that is not complete yet, unless its end was lost.
+func (f *frames) goOn(tail, data []byte, begins bool, lost error) []byte {
+	if begins {
+		f.damage(lost)
+		return data
+	}
+	f.tail = slices.Concat(tail, data)
+	return nil
 }
 
 // adtsInfo reads an ADTS header, ISO 14496-3 table 1.A.5.

@@ -110,13 +110,13 @@ func (s *pes) held() int {
 	return len(s.buf)
 }
 
-// parsePES reads the header of a complete packet.
+// parsePES reads the header of a complete packet. Scrambled ones are invalid.
 func parsePES(b []byte) (pesPacket, error) {
 	switch b[3] { // stream ids without the optional header, table 2-22
 	case 0xbc, 0xbe, 0xbf, 0xf0, 0xf1, 0xf2, 0xf8, 0xff:
 		return pesPacket{}, errPES
 	}
-	if len(b) < 9 || b[6]&0xc0 != 0x80 || 9+int(b[8]) > len(b) {
+	if len(b) < 9 || b[6]&0xf0 != 0x80 || 9+int(b[8]) > len(b) {
 		return pesPacket{}, errPES
 	}
 	p := pesPacket{data: b[9+int(b[8]):]}

@@ -58,7 +58,8 @@ func (s *sections) cut(f func(section []byte)) {
 		if len(s.buf) < n {
 			break
 		}
-		if section := s.buf[:n]; n >= 12 && section[1]&0x80 != 0 && crc32(section) == 0 {
+		// those that are not in force yet (current_next_indicator) come again when they are
+		if section := s.buf[:n]; n >= 12 && section[1]&0x80 != 0 && section[5]&0x01 != 0 && crc32(section) == 0 {
 			f(section)
 		}
 		s.buf = s.buf[:copy(s.buf, s.buf[n:])]
@@ -82,17 +83,31 @@ func crc32(b []byte) uint32 {
 	return crc
 }
 
-// parsePAT returns the PID of the PMT of the first program, section 2.4.4.3.
-func parsePAT(section []byte) (pid uint16, ok bool) {
+// program is an entry of a PAT.
+type program struct {
+	number uint16 // 0: none
+	pid    uint16 // of its PMT
+}
+
+// parsePAT returns a program, section 2.4.4.3: the one that is preferred if the
+// section has it, otherwise the first one. A section that may be one of several
+// says nothing about programs that it does not have.
+func parsePAT(section []byte, preferred uint16) (first program, ok bool) {
 	if section[0] != tablePAT {
-		return 0, false
+		return program{}, false
 	}
 	for b := section[8 : len(section)-4]; len(b) >= 4; b = b[4:] {
-		if b[0] != 0 || b[1] != 0 { // program 0 is the network
-			return uint16(b[2]&0x1f)<<8 | uint16(b[3]), true
+		p := program{uint16(b[0])<<8 | uint16(b[1]), (uint16(b[2])<<8 | uint16(b[3])) & 0x1fff}
+		switch {
+		case p.number == 0, p.pid == 0: // the number 0 is that of the network
+		case p.number == preferred:
+			return p, true
+		case first.number == 0:
+			first = p
 		}
 	}
-	return 0, false
+	several := section[7] > 0 // last_section_number
+	return first, first.number != 0 && (preferred == 0 || !several)
 }
 
 // elementary is an elementary stream in a PMT.
@@ -103,9 +118,9 @@ type elementary struct {
 }
 
 // parsePMT returns the elementary streams of a program, section 2.4.4.8. They
-// are valid as long as the section.
-func parsePMT(section []byte) (streams []elementary, ok bool) {
-	if section[0] != tablePMT || len(section) < 16 {
+// are valid as long as the section. Programs may share the PID of their tables.
+func parsePMT(section []byte, number uint16) (streams []elementary, ok bool) {
+	if section[0] != tablePMT || len(section) < 16 || uint16(section[3])<<8|uint16(section[4]) != number {
 		return nil, false
 	}
 	b := section[10 : len(section)-4]
