@@ -62,7 +62,7 @@ func (s *server) sendMovie(w http.ResponseWriter, r *request, t *timeline) error
 	}
 	o := newOutput(w)
 	var ok bool
-	if o.skip, o.left, ok = announce(w, r, m.size); !ok {
+	if o.skip, o.left, ok = announce(w, r, m.size, m.tag()); !ok {
 		return nil
 	}
 	return s.ended(w, r, o, m.writeTo(r.Context(), o))

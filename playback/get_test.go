@@ -142,19 +142,28 @@ func samplesOfMovie(t *testing.T, b []byte) (out [2][]seen) {
 
 func TestGetJoinsSegments(t *testing.T) {
 	t.Parallel()
-	for name, reorder := range map[string]bool{"plain": false, "reordered": true} {
+	for name, f := range map[string]film{
+		"plain":                 {},
+		"reordered":             {reorder: true},
+		"reordered, to its end": {reorder: true, longer: 1},
+		"late, to its end":      {late: 2, longer: 2},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			first := 15 // pictures of the first segment; with reordering, all are shown one later
-			if reorder {
-				first++
+			first := 15 + f.late // pictures of the first segment
+			if f.reorder {
+				first++ // all are shown one later
 			}
 			g := newRig(t, Server{}, nil)
-			second := filmStart.Add(4 * time.Second)
-			g.film("cam", film{start: filmStart, seconds: 4, reorder: reorder})
-			g.film("cam", film{start: second, seconds: 4, reorder: reorder})
-			g.film("cam", film{start: second.Add(4*time.Second + 500*ms), seconds: 2, reorder: reorder}) // a gap that is played
-			g.film("cam", film{start: second.Add(20 * time.Second), seconds: 2, reorder: reorder})       // one that is not
+			film := func(after time.Duration, seconds int) {
+				f := f
+				f.start, f.seconds = filmStart.Add(after), seconds
+				g.film("cam", f)
+			}
+			film(0, 4)
+			film(4*time.Second, 4)
+			film(8500*ms, 2)        // a gap that is played
+			film(24*time.Second, 2) // one that is not
 			for _, format := range []string{"fmp4", "mp4"} {
 				_, b := g.get(part("cam", filmStart.Add(3500*ms), time.Minute, format))
 				got := samplesOfFile(t, b, format)
@@ -211,6 +220,30 @@ func TestGetStopsWhereTracksChange(t *testing.T) {
 	}
 }
 
+// Sound of the next segment may begin before the pictures of the last one end.
+func TestGetWhereSegmentsOverlap(t *testing.T) {
+	t.Parallel()
+	const early = 6 // pictures
+	second := filmStart.Add(2*time.Second - early*time.Second/30)
+	for name, c := range map[string]struct {
+		sps  string
+		want int // pictures
+	}{"same tracks": {"", early/2 + 60}, "other tracks": {strings.Replace(sps48, "\x0a", "\x0b", 1), 60}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newRig(t, Server{}, nil)
+			g.film("cam", film{start: filmStart, seconds: 2})
+			g.film("cam", film{start: second, seconds: 2, begins: early, sps: c.sps})
+			for _, format := range []string{"fmp4", "mp4"} {
+				_, b := g.get(part("cam", second.Add(early/2*time.Second/30), time.Minute, format))
+				if got := shown(samplesOfFile(t, b, format)[0], 'v'); len(got) != c.want {
+					t.Errorf("%s: %d pictures, want %d: %v", format, len(got), c.want, got)
+				}
+			}
+		})
+	}
+}
+
 func TestMovieInRanges(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, Server{}, nil)
@@ -240,6 +273,25 @@ func TestMovieInRanges(t *testing.T) {
 	}
 	if res, b := g.do(http.MethodHead, u); len(b) != 0 || res.ContentLength != int64(n) {
 		t.Errorf("HEAD: %d bytes, length %d", len(b), res.ContentLength)
+	}
+}
+
+// A part of a file that has grown does not fit to what the client has of it.
+func TestMovieInRangesGrows(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, Server{}, nil)
+	f := film{start: filmStart, seconds: 2}
+	g.film("cam", f)
+	u := part("cam", filmStart, time.Minute, "mp4")
+	res, first := g.get(u)
+	tag := res.Header.Get("ETag")
+	if res, b := g.get(u, "Range", "bytes=100-", "If-Range", tag); tag == "" || res.StatusCode != 206 || !bytes.Equal(b, first[100:]) {
+		t.Errorf("tag %s: status %d, %d bytes of %d", tag, res.StatusCode, len(b), len(first))
+	}
+	f.seconds = 3
+	g.film("cam", f)
+	if res, b := g.get(u, "Range", "bytes=100-", "If-Range", tag); res.StatusCode != 200 || len(b) <= len(first) || res.Header.Get("ETag") == tag {
+		t.Errorf("after it has grown: status %d, %d bytes, tag %s", res.StatusCode, len(b), res.Header.Get("ETag"))
 	}
 }
 

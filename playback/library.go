@@ -181,6 +181,11 @@ func (l *library) drop(el *list.Element) {
 	l.load -= e.weight()
 }
 
+// maxOutlast is how long a segment goes on after the start of the next one: tracks are cut
+// where their samples end, sound begins before the key frame, and names may lack fractions of
+// a second.
+const maxOutlast = 2 * time.Second
+
 // find returns the segments of a path that may overlap a time span, oldest
 // first. All is whether there are others.
 func (l *library) find(ctx context.Context, p record.Pattern, path string, from, to time.Time) (found []record.Segment, recorded bool, err error) {
@@ -192,8 +197,8 @@ func (l *library) find(ctx context.Context, p record.Pattern, path string, from,
 		if !to.IsZero() && !g.Start.Before(to) {
 			break
 		}
-		// what begins before the span is over when the next one begins
-		if i+1 < len(all) && !all[i+1].Start.After(from) {
+		// what begins before the span is over when the next one begins, or soon after
+		if i+1 < len(all) && !all[i+1].Start.After(from.Add(-maxOutlast)) {
 			continue
 		}
 		found = append(found, g)

@@ -44,6 +44,7 @@ type film struct {
 	reorder  bool // every third picture is decoded first
 	late     int  // pictures that all are shown later than they are decoded
 	begins   int  // pictures that video begins and ends after audio
+	longer   int  // pictures that the last one is decoded longer, since others are shown after it
 	silent   bool // no audio
 	blind    bool // no video
 	foreign  bool // it does not say that offsets count from the fragment, as players want it
@@ -90,6 +91,9 @@ func (f film) bytes(t testing.TB) []byte {
 			p.Tracks[0].Samples = append(p.Tracks[0].Samples, &fmp4.Sample{
 				Duration: frameTicks, PTSOffset: f.offset(i), IsNonSyncSample: i%f.keyEvery != 0, Payload: identity('v', i),
 			})
+		}
+		if last := p.Tracks[0].Samples; n+f.part >= f.seconds*30 {
+			last[len(last)-1].Duration += uint32(f.longer) * frameTicks
 		}
 		if !f.silent {
 			a := &fmp4.PartTrack{ID: 2, BaseTime: uint64(audio) * 1024}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -172,8 +173,8 @@ func (v *visitor) add(c *chunk, at int64) {
 		v.chunk(c, at)
 	}
 	v.run.add(uint32(len(c.samples))) // bounded
-	if v.begun {                      // silence belongs to the sample before it
-		v.duration.add(uint32(min(int64(v.last)+max(0, c.dts-v.next), math.MaxUint32))) // bounded
+	if v.begun {                      // silence belongs to the sample before it, an overlap does not
+		v.duration.add(uint32(min(max(0, int64(v.last)+c.dts-v.next), math.MaxUint32))) // bounded
 	}
 	for i := range c.samples {
 		s := &c.samples[i]
@@ -372,6 +373,11 @@ func (m *movie) tablesOf(track int) []node {
 		}))
 	}
 	return out
+}
+
+// tag is another one when more was recorded in the meantime: all tables are others then.
+func (m *movie) tag() string {
+	return fmt.Sprintf(`"%x-%x-%x"`, m.start.UnixNano(), m.length, m.size)
 }
 
 // pass goes through all chunks, with their places among all samples.

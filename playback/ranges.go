@@ -1,6 +1,7 @@
 package playback
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -8,12 +9,17 @@ import (
 )
 
 // announce writes the header of an answer of a known size, of which the client may
-// have asked for a part. It returns what is to be sent; ok is false if nothing is.
-func announce(w http.ResponseWriter, r *request, size int64) (from, n int64, ok bool) {
+// have asked for a part. It returns what is to be sent; ok is false if nothing is. The tag
+// is another one when the contents are; it is empty if they only grow.
+func announce(w http.ResponseWriter, r *request, size int64, tag string) (from, n int64, ok bool) {
 	h := w.Header()
 	h.Set("Accept-Ranges", "bytes")
+	if tag != "" {
+		h.Set("ETag", tag)
+	}
 	status, n := http.StatusOK, size
-	if first, last, part := parseRange(r.Header.Get("Range"), size); part {
+	same := tag == "" || cmp.Or(r.Header.Get("If-Range"), tag) == tag // RFC 9110 section 13.1.5
+	if first, last, part := parseRange(r.Header.Get("Range"), size); part && same {
 		if first >= size {
 			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
 			writeError(w, http.StatusRequestedRangeNotSatisfiable, errors.New("the range is after the end"))

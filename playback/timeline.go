@@ -38,7 +38,7 @@ func newTimeline(ctx context.Context, l *library, found []record.Segment, start 
 			}
 			continue
 		}
-		if !s.end().After(start) {
+		if !s.end().After(start) || i+1 < len(found) && replaced(ctx, l, s, found[i+1], start) {
 			s.close()
 			continue
 		}
@@ -49,6 +49,20 @@ func newTimeline(ctx context.Context, l *library, found []record.Segment, start 
 		return t, nil
 	}
 	return nil, errNoRecording
+}
+
+// replaced tells whether the next segment, with which s cannot be joined, has begun when
+// the timeline starts.
+func replaced(ctx context.Context, l *library, s *segment, next record.Segment, start time.Time) bool {
+	if next.Start.After(start) {
+		return false
+	}
+	n, err := l.open(ctx, next)
+	if err != nil {
+		return false
+	}
+	defer n.close()
+	return n.end().After(start) && !sameTracks(n.list(), s.list())
 }
 
 func (t *timeline) close() { t.first.close() }
@@ -140,7 +154,8 @@ type clipper struct {
 type clipped struct {
 	begun, seen, over bool
 	shift             int64 // ticks
-	last              int64 // decoding time after the last sample
+	latest            int64 // decoding time of the last sample
+	last              int64 // and after it
 	// late is decoded before the end and shown after it. It is only needed if
 	// something that follows is shown before the end.
 	late []chunk
@@ -169,8 +184,8 @@ func (c *clipper) clip(chunks []chunk) []chunk {
 		if !c.head(&ch, st) {
 			continue
 		}
-		if st.begun && ch.dts < st.last { // tracks may overlap where others do not
-			ch.dts = st.last
+		if st.begun { // tracks may overlap where others do not
+			ch.dts = max(ch.dts, st.latest+1)
 		}
 		late := st.late
 		c.tail(&ch, st)
@@ -180,6 +195,7 @@ func (c *clipper) clip(chunks []chunk) []chunk {
 		}
 		_, d := ch.size()
 		st.last = ch.dts + d
+		st.latest = st.last - int64(ch.samples[len(ch.samples)-1].duration)
 		st.begun, st.seen = true, true
 		out = append(append(out, late...), ch)
 	}
@@ -191,12 +207,13 @@ func (c *clipper) clip(chunks []chunk) []chunk {
 const maxOverlap = 40 * time.Millisecond
 
 // separate moves a segment that begins long before the last one has ended, because
-// a clock was set.
+// a clock was set. If only the last sample does not end in front of it, that sample is cut
+// short: it lasts longer than until the next one is decoded if others are shown after it.
 func (c *clipper) separate(chunks []chunk) {
 	var push time.Duration
 	for i := range chunks {
 		ch := &chunks[i]
-		if st := &c.state[ch.track]; st.begun {
+		if st := &c.state[ch.track]; st.begun && ch.dts+st.shift <= st.latest {
 			push = max(push, c.tracks[ch.track].time(st.last-ch.dts-st.shift))
 		}
 	}

@@ -215,7 +215,7 @@ func (s *server) serveFile(file string) handler {
 		if info, err := f.file.Stat(); err == nil && time.Since(info.ModTime()) > settled {
 			w.Header().Set("Cache-Control", cacheControl)
 		}
-		from, n, ok := announce(w, r, x.pos)
+		from, n, ok := announce(w, r, x.pos, "")
 		if !ok {
 			return nil
 		}

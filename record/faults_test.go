@@ -338,6 +338,32 @@ func TestTimeStamps(t *testing.T) {
 // otherSPS is of 640x480.
 var otherSPS = []byte("\x67\x42\xc0\x1e\xd9\x00\xa0\x3d\xb0\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x16\x2e\x48")
 
+// What was shown last in front of a jump of time stamps does not last until after it.
+func TestLengthInFrontOfJump(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{6 * time.Second, time.Minute} {
+		st := newStudio(t, Sink{}, avTracks()[:1])
+		for n := range 2 * gop {
+			u := picture(n, 100)
+			u.NTP = epoch.Add(media.Duration(u.PTS, 90000)) // goes on
+			if n >= gop {
+				u.PTS += media.Ticks(jump, 90000)
+			}
+			st.write(0, u)
+		}
+		list := st.stop()
+		if len(list) != 2 {
+			t.Fatalf("%v: %d segments", jump, len(list))
+		}
+		want := media.Duration(gop*frameTicks, 90000)
+		for i, g := range list {
+			if d := parseFile(t, g.Name).duration(); (d - want).Abs() > time.Millisecond {
+				t.Errorf("%v: segment %d lasts %v, want %v", jump, i+1, d, want)
+			}
+		}
+	}
+}
+
 func TestCodecChange(t *testing.T) {
 	t.Parallel()
 	for _, format := range []Format{FMP4, MPEGTS} {

@@ -264,6 +264,8 @@ func (f *fragments) init() ([]byte, error) {
 	return mp4bridge.MarshalInit(tracks)
 }
 
+func (f *fragments) jump(track int) { f.tracks[track].jumped = true }
+
 func (f *fragments) drop() {
 	for _, t := range f.tracks {
 		if t != nil {

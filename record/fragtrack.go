@@ -41,6 +41,7 @@ type fragTrack struct {
 	heldAt  int64
 	hasHeld bool
 	usual   int64 // duration of the last sample
+	jumped  bool  // the prepared unit does not follow it
 
 	begin                 int64 // decoding time of the first sample of the segment
 	firstShown, lastShown int64 // presentation times of what is shown first and last
@@ -88,6 +89,7 @@ func checkParams(c codecs.Codec) error {
 // reset forgets all samples.
 func (t *fragTrack) reset() {
 	t.data, t.samples, t.complete, t.hasHeld, t.hasResume = t.data[:min(t.room, len(t.data))], t.samples[:0], 0, false, false
+	t.jumped = false
 	t.begin, t.firstShown, t.lastShown = math.MinInt64, math.MaxInt64, math.MinInt64
 }
 
@@ -178,7 +180,7 @@ func (t *fragTrack) lastDuration() (d, more int64) {
 // untilNext returns how long the sample that waits lasts, if the next one is
 // prepared.
 func (t *fragTrack) untilNext() (ticks int64, ok bool) {
-	if len(t.prepared) == 0 {
+	if len(t.prepared) == 0 || t.jumped {
 		return 0, false
 	}
 	d := t.prepared[0].DTS - t.heldAt

@@ -68,6 +68,10 @@ type container interface {
 	// what is complete. end is counted from the start of the segment.
 	part(start time.Time, last bool) (chunks []chunk, end time.Duration)
 
+	// jump tells that time has jumped to the prepared unit, so that the one before does not
+	// last until then.
+	jump(track int)
+
 	// drop forgets the part.
 	drop()
 }
@@ -230,7 +234,10 @@ func (r *recorder) lead(at, pts time.Duration, u *media.Unit) bool {
 		case r.seg.file.broken.Load():
 			r.c.drop()
 			r.seg = nil
-		case jump, due:
+		case jump:
+			r.c.jump(r.leader)
+			r.finish()
+		case due:
 			r.finish()
 		}
 	}

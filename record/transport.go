@@ -120,4 +120,7 @@ func (t *transport) part(time.Time, bool) (chunks []chunk, end time.Duration) {
 	return chunks, end
 }
 
+// jump does nothing: samples have no durations.
+func (t *transport) jump(int) {}
+
 func (t *transport) drop() { t.buf = t.buf[:0] }
