@@ -33,8 +33,9 @@
 //	return r.Run(ctx)
 //
 // A program with a life cycle of its own calls [Router.Start] and [Router.Close]
-// in place of Run. When either returns, nothing that the router started is left,
-// and several routers can live in one process.
+// in place of Run, and watches [Router.Done]: a protocol that fails ends the router.
+// When Run or Close returns, nothing that the router started is left. Several routers
+// can live in one process.
 //
 // # Changes while it runs
 //
@@ -227,7 +228,7 @@ const (
 // Start or Run.
 func New(cfg Config, opts ...Option) (*Router, error) { return router.New(cfg, opts...) }
 
-// WithLogger sets the logger of a router. The default discards everything.
+// WithLogger sets the logger of a router. The default, and nil, discard everything.
 func WithLogger(l *slog.Logger) Option { return router.WithLogger(l) }
 
 // WithConns lets a function take the place of each TCP connection that servers

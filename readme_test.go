@@ -1,6 +1,7 @@
 package mtx_test
 
 import (
+	"fmt"
 	"go/format"
 	"os"
 	"os/exec"
@@ -11,7 +12,7 @@ import (
 )
 
 // documents are what users read.
-var documents = []string{"README.md", "CHANGELOG.md", "docs/architecture.md"}
+var documents = []string{"README.md", "CHANGELOG.md", "docs/architecture.md", "docs/operate.md", "docs/raspberry-pi.md", "docs/recording.md"}
 
 // Programs in documents compile as they are.
 func TestProgramsInDocuments(t *testing.T) {
@@ -42,11 +43,40 @@ func TestProgramsInDocuments(t *testing.T) {
 	}
 }
 
+// Configurations in documents are accepted by the command.
+func TestConfigurationsInDocuments(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "mediamtx.exe")
+	if out, err := exec.Command("go", "build", "-o", program, "./cmd/mediamtx").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	files := map[string]string{"mediamtx.yml": read(t, "mediamtx.yml")}
+	for _, name := range documents {
+		for i, block := range blocks(t, name, "yaml") {
+			if !strings.HasPrefix(block, "scrape_configs:") { // of another program
+				files[fmt.Sprintf("%s, YAML block %d", name, i+1)] = block
+			}
+		}
+	}
+	if len(files) == 1 {
+		t.Error("no configuration was found")
+	}
+	for name, text := range files {
+		file := filepath.Join(t.TempDir(), "mediamtx.yml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(program, "--check", file).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
 // Commands in documents are targets of the Makefile, and links lead somewhere.
 func TestReferencesInDocuments(t *testing.T) {
 	t.Parallel()
 	makefile := read(t, "Makefile")
-	target := regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9]+)")
+	target := regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9]+)(?:`|[ \t]*#|$)")
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	count := 0
 	for _, name := range documents {

@@ -1,11 +1,13 @@
 package record
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/media"
+	"github.com/org/mtx/router/routertest"
 )
 
 // Each key frame is the first picture of a part, so that the file can be sent from
@@ -177,5 +179,28 @@ func TestStateForgetsStreams(t *testing.T) {
 	st.stop()
 	if !s.first("c", p, stream) || len(s.begun) != 1 {
 		t.Errorf("%d streams are kept", len(s.begun))
+	}
+}
+
+// A publisher that sends its first key frame at once, as those of RTMP and SRT do, loses
+// nothing: the next one may be ten seconds away.
+func TestFirstKeyFrame(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		s := Sink{Pattern: filepath.Join(t.TempDir(), "%path", "%s-%f"), State: &State{}}
+		r := routertest.New(t, router.Config{Paths: []router.PathConfig{{Name: testPath, Sinks: []router.Sink{s}}}})
+		pub, err := r.Publish(t.Context(), testPath, avTracks())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 10 {
+			pub.Write(0, picture(n, 100))
+		}
+		pub.Close()
+		pat := mustPattern(t, s.Pattern, FMP4)
+		routertest.Eventually(t, "all is recorded", func() bool {
+			list, err := Find(t.Context(), nil, pat, testPath)
+			return err == nil && len(list) == 1 && s.State.running.Load() == 0
+		})
 	}
 }

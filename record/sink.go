@@ -10,6 +10,8 @@ import (
 	"github.com/org/mtx/router"
 )
 
+var _ router.EarlySink = Sink{}
+
 // Defaults of a [Sink].
 const (
 	DefaultPartDuration    = time.Second
@@ -63,6 +65,9 @@ type Sink struct {
 // Type implements router.Sink.
 func (Sink) Type() string { return "recorder" }
 
+// EarlySubscription implements router.EarlySink: the first group of pictures is not lost.
+func (Sink) EarlySubscription() router.SubscribeOptions { return router.SubscribeOptions{} }
+
 // Check returns an error if the configuration cannot work.
 func (s Sink) Check() error {
 	s = s.withDefaults()
@@ -113,11 +118,13 @@ func (s Sink) Run(ctx context.Context, run *router.SinkRun) error {
 	// what is kept for new readers is stored already if this is not the first run
 	// on this stream
 	live := !s.State.first(run.Path, p, run.Stream)
-	sub, err := run.Stream.Subscribe(router.SubscribeOptions{Live: live})
-	if err != nil {
-		return err
+	sub := run.Early
+	if sub == nil {
+		if sub, err = run.Stream.Subscribe(router.SubscribeOptions{Live: live}); err != nil {
+			return err
+		}
+		defer sub.Close()
 	}
-	defer sub.Close()
 	s.State.running.Add(1)
 	defer s.State.running.Add(-1)
 	w := newWriter(s, p, run)

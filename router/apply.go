@@ -14,7 +14,7 @@ import (
 // restored and the old configuration stays in force. ctx bounds the start of
 // protocols, and the wait for another Apply that is at work.
 //
-// Apply waits for the protocols, sources and sinks that it stops, so a protocol
+// Apply waits for the protocols, sources, standbys and sinks that it stops, so a protocol
 // must not call it on a goroutine that its own Serve waits for, unless it knows
 // that it is not among those.
 func (r *Router) Apply(ctx context.Context, next Config) (Changes, error) {
@@ -63,6 +63,9 @@ func (r *Router) edit(ctx context.Context, f func(Config) (Config, error)) (Chan
 	}
 	if !r.started { // nothing runs yet
 		r.cfg.Store(next)
+		if ch.Auth {
+			r.closeAuth(old.Auth)
+		}
 		return ch, nil
 	}
 	if err := r.exchange(ctx, &ch, old, next); err != nil {

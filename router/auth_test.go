@@ -166,9 +166,9 @@ func TestAuthPause(t *testing.T) {
 		cfg := config(router.PathConfig{Name: "cam"})
 		cfg.Auth, cfg.AuthPause = refuse(ask), pause
 		_, h := startHost(t, cfg)
+		begin := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		begin := time.Now()
 		if _, err := h.Authorize(ctx, &router.AccessRequest{Action: router.ActionRead, Path: "cam"}); err == nil {
 			t.Error("access is granted")
 		}
@@ -232,4 +232,20 @@ func TestWaitAndAttach(t *testing.T) {
 		t.Fatal("a track that does not exist can be read", rd)
 	}
 	routertest.WaitReaders(t, r, "cam", 0) // the attempt left nothing
+}
+
+// The classic mistake with errors that are pointers denies access, and nothing else.
+func TestAuthenticatorReturnsNilPointer(t *testing.T) {
+	t.Parallel()
+	cfg := config(router.PathConfig{Name: "cam"})
+	cfg.Auth = router.AuthenticatorFunc(func(context.Context, *router.AccessRequest) (router.Identity, error) {
+		var err *router.AuthError
+		return router.Identity{}, err
+	})
+	_, h := startHost(t, cfg)
+	_, err := h.Authorize(t.Context(), &router.AccessRequest{Action: router.ActionRead, Path: "cam"})
+	var ae *router.AuthError
+	if !errors.As(err, &ae) || ae == nil {
+		t.Errorf("got %v, want an AuthError", err)
+	}
 }

@@ -80,6 +80,13 @@ func (p *Path) holdLocked(d time.Duration) {
 	p.hold = t
 }
 
+// lingerLocked ends the stream of a standby later, if nobody asks for it.
+func (p *Path) lingerLocked() {
+	if p.stream != nil && p.hold == nil && p.unwantedLocked() {
+		p.holdLocked(standbyLinger)
+	}
+}
+
 func (p *Path) stopHoldLocked() {
 	if p.hold != nil {
 		p.hold.Stop()

@@ -3,11 +3,13 @@ package router
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 // AllOthers is the name of the path that accepts every name that no other path
@@ -21,11 +23,12 @@ const AllOthers = "all_others"
 // It has no file format. Files, environment and flags are the business of
 // cmd/mediamtx/config.
 type Config struct {
-	// Protocols are started in order.
+	// Protocols are started in order. If one has a method Validate() error, the
+	// configuration is refused when that fails, before anything is stopped for it.
 	Protocols []Protocol
 
-	// Auth decides who may do what. Nil allows everything. If it has a method
-	// Validate() error, the configuration is refused when that fails.
+	// Auth decides who may do what. Nil allows everything. It is validated as
+	// protocols are.
 	Auth Authenticator
 
 	// AuthPause bounds the random pause before a client with wrong credentials
@@ -229,11 +232,14 @@ func compile(c *Config) (*compiled, error) {
 			bad("protocol %q: there are two of this name", p.Name())
 		}
 		protocols[p.Name()] = true
-	}
-	if v, ok := c.Auth.(interface{ Validate() error }); ok && !isNil(c.Auth) {
-		if err := v.Validate(); err != nil {
-			errs = append(errs, err)
+		if err := validatePlugin(p); err != nil {
+			bad("protocol %q: %w", p.Name(), err)
 		}
+	}
+	if c.Auth != nil && isNil(c.Auth) {
+		bad("the authenticator is a nil pointer or function")
+	} else if err := validatePlugin(c.Auth); err != nil {
+		errs = append(errs, err)
 	}
 	if c.QueueSize < 0 || c.QueueSize > maxQueueSize {
 		bad("queue size %d: must be between 0 and %d", c.QueueSize, maxQueueSize)
@@ -288,6 +294,9 @@ func (c *PathConfig) validate() error {
 	}
 	if c.OnDemand.Enabled && c.Source == nil {
 		return errors.New("on-demand needs a source")
+	}
+	if c.Fallback != "" && !isDestination(c.Fallback) {
+		return errors.New("fallback: must be an absolute URL, or the name of another path with a leading slash")
 	}
 	if _, ok := c.Source.(Redirector); ok && c.OnDemand.Enabled {
 		return errors.New("a redirect cannot be on-demand")
@@ -346,21 +355,44 @@ func (c *compiled) match(name string) (*PathConfig, []string) {
 	return nil, nil
 }
 
-// isNil tells whether a plugin value is nil, or a nil pointer.
-func isNil(v any) bool {
-	rv := reflect.ValueOf(v)
-	return v == nil || rv.Kind() == reflect.Pointer && rv.IsNil()
+// validatePlugin asks a plugin value that can tell what is wrong with it.
+func validatePlugin(v any) error {
+	if v, ok := v.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
 }
 
-// equal compares plugin values: same pointer, own Equal method, or deep
+// isNil tells whether a value is nil, or a nil pointer or function.
+func isNil(v any) bool {
+	rv := reflect.ValueOf(v)
+	return v == nil || (rv.Kind() == reflect.Pointer || rv.Kind() == reflect.Func) && rv.IsNil()
+}
+
+// equal compares plugin values: the very same value, own Equal method, or deep
 // equality.
 func equal(a, b any) bool {
-	if va, vb := reflect.ValueOf(a), reflect.ValueOf(b); va.Kind() == reflect.Pointer && vb.Kind() == reflect.Pointer &&
-		va.Pointer() == vb.Pointer() && va.Type() == vb.Type() {
+	if same(a, b) {
 		return true
 	}
 	if e, ok := a.(interface{ Equal(any) bool }); ok {
 		return e.Equal(b)
 	}
 	return reflect.DeepEqual(a, b)
+}
+
+// same tells whether two interfaces hold the very same value: the same pointer, or
+// copies of one interface. Functions, and what holds them, are equal in no other way.
+func same(a, b any) bool {
+	type words [2]uintptr // type and value, or where the value is: it never changes
+	return *(*words)(unsafe.Pointer(&a)) == *(*words)(unsafe.Pointer(&b))
+}
+
+// isDestination tells whether readers can be sent there.
+func isDestination(s string) bool {
+	if name, ok := strings.CutPrefix(s, "/"); ok {
+		return name != "" && name[0] != '/'
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && u.Host != ""
 }

@@ -75,6 +75,8 @@ func TestConfigValidation(t *testing.T) {
 		"nil protocol":       {router.Config{Protocols: []router.Protocol{nil}}, "nil"},
 		"equal protocols":    {router.Config{Protocols: []router.Protocol{&routertest.Protocol{}, &routertest.Protocol{}}}, `"fake"`},
 		"queue size":         {router.Config{QueueSize: 1 << 62}, "queue size"},
+		"fallback name":      {paths(router.PathConfig{Name: "a", Fallback: "b"}), "fallback"},
+		"fallback URL":       {paths(router.PathConfig{Name: "a", Fallback: "rtsp://"}), "fallback"},
 		"negative queue":     {router.Config{QueueSize: -1}, "queue size"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,7 @@ const (
 	keyTracks   = "tracks"
 	keyPeer     = "peer"
 	keyRemote   = "remote"
+	keyWhat     = "what"
 )
 
 // Hooks observe the router, in the manner of httptrace.ClientTrace: set the
@@ -57,10 +58,10 @@ type Hooks struct {
 // PathEvent is the subject of a hook about a path.
 type PathEvent struct {
 	Path   string
-	Groups []string // of the regular expression that the path matched: $0, $1...
-	Config *PathConfig
-	Peer   Peer   // the source (PathReady, PathOnline) or the reader (ReaderAttached)
-	Query  string // of the client
+	Groups []string    // of the regular expression that the path matched: $0, $1...
+	Config *PathConfig // in force at that time; it must not be changed
+	Peer   Peer        // the source (PathReady, PathOnline) or the reader (ReaderAttached)
+	Query  string      // of the client
 }
 
 // SessionEvent is the subject of a hook about a client.
@@ -81,8 +82,9 @@ type SegmentEvent struct {
 // observation remembers which hooks saw the beginning of something, and what
 // must be called at its end. undo is touched only by the queue of the owner.
 type observation struct {
-	seen []*Hooks // guarded by the lock of the owner
-	undo []func()
+	begun bool     // some hooks saw it; guarded by the lock of the owner
+	seen  []*Hooks // those of them that were not removed; guarded likewise
+	undo  []func()
 }
 
 // begin is called with the lock of the owner held; call runs in the queue.
@@ -91,6 +93,7 @@ func (o *observation) begin(q *queue, t *tasks, hooks []*Hooks, call func(*Hooks
 	if len(hooks) == 0 {
 		return
 	}
+	o.begun = true
 	q.push(t, func() {
 		for _, h := range hooks {
 			t.call(func() {
@@ -105,16 +108,21 @@ func (o *observation) begin(q *queue, t *tasks, hooks []*Hooks, call func(*Hooks
 // end calls what the hooks returned, in reverse order. The second call does
 // nothing.
 func (o *observation) end(q *queue, t *tasks) {
-	if len(o.seen) == 0 {
+	if !o.begun {
 		return
 	}
-	o.seen = nil
+	o.begun, o.seen = false, nil
 	q.push(t, func() {
 		for _, f := range slices.Backward(o.undo) {
 			t.call(f)
 		}
 		o.undo = nil
 	})
+}
+
+// forget lets go of hooks that were removed: what is observed may last for long.
+func (o *observation) forget(h *Hooks) {
+	o.seen = slices.DeleteFunc(o.seen, func(e *Hooks) bool { return e == h })
 }
 
 func (h *Hooks) pathCreated(e PathEvent) func() {
@@ -176,6 +184,12 @@ func (r *Router) Observe(h Hooks) (remove func()) {
 		defer r.mu.Unlock()
 		hooks := slices.DeleteFunc(slices.Clone(*r.hooks.Load()), func(e *Hooks) bool { return e == p })
 		r.hooks.Store(&hooks)
+		for _, path := range r.paths {
+			path.unobserve(p)
+		}
+		for _, e := range r.sessions {
+			e.obs.forget(p)
+		}
 	}
 }
 

@@ -76,21 +76,11 @@ func (h *Host) Listen(network, addr string) (net.Listener, error) {
 
 // Packets returns the tap of [WithPackets], or nil. A protocol shows it the
 // datagrams of its UDP sockets.
-func (h *Host) Packets() PacketTap { return h.r.packets }
-
-// wrappingListener hands connections to the function of [WithConns].
-type wrappingListener struct {
-	net.Listener
-	h *Host
-}
-
-// Accept implements net.Listener.
-func (l wrappingListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+func (h *Host) Packets() PacketTap {
+	if h.r.packets == nil {
+		return nil
 	}
-	return l.h.r.wrapConn(l.h.proto, c), nil
+	return &guardedTap{PacketTap: h.r.packets, log: h.log}
 }
 
 // ServeListener is the accept loop that most TCP protocols need: it calls Ready,
@@ -171,8 +161,11 @@ func (r *Router) authorize(ctx context.Context, req *AccessRequest) (*Grant, err
 		return g, nil
 	}
 	var ae *AuthError
-	if !errors.As(err, &ae) {
+	switch {
+	case !errors.As(err, &ae):
 		ae = &AuthError{Err: err}
+	case ae == nil: // it is in err as a nil pointer, which is not a nil error
+		ae = &AuthError{}
 	}
 	pause := authPause(cfg.AuthPause)
 	if guards {
@@ -291,20 +284,34 @@ func (g *Grant) Wait(ctx context.Context) (*Stream, error) {
 // for MaxReaders. The caller receives the stream in its own way, usually by one
 // [Tap] for all its readers. The error may be a [*RedirectError].
 func (g *Grant) Attach(ctx context.Context, o ReadOptions) (*Attachment, error) {
+	a, err := g.attach(ctx, o)
+	if err == nil {
+		g.limitReader(a, o, nil)
+	}
+	return a, err
+}
+
+func (g *Grant) attach(ctx context.Context, o ReadOptions) (*Attachment, error) {
 	var a *Attachment
 	err := g.with(ActionRead, func(p *Path) (err error) {
 		a, err = p.attach(ctx, g.req.Query, o.Peer)
-		if err == nil && !o.Shared {
-			a.limit = g.enforce(o.Peer, a.stream, &a.stream.in, nil)
-		}
 		return err
 	})
 	return a, err
 }
 
-// Read is Attach with a subscription of its own.
+// limitReader enforces the limits of a reader. leave is called if it has no session
+// that can be closed.
+func (g *Grant) limitReader(a *Attachment, o ReadOptions, leave func()) {
+	if !o.Shared {
+		a.limit = g.enforce(&limit{peer: o.Peer, stream: a.stream, in: &a.stream.in, leave: leave})
+	}
+}
+
+// Read is Attach with a subscription of its own. If the client has no session (see
+// [Host.AddSession]) the subscription is closed when the client must leave.
 func (g *Grant) Read(ctx context.Context, o ReadOptions) (*Reader, error) {
-	a, err := g.Attach(ctx, o)
+	a, err := g.attach(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -313,6 +320,7 @@ func (g *Grant) Read(ctx context.Context, o ReadOptions) (*Reader, error) {
 		a.Close()
 		return nil, &PathError{"read", g.req.Path, err}
 	}
+	g.limitReader(a, o, sub.Close)
 	return &Reader{Subscription: sub, a: a}, nil
 }
 

@@ -17,7 +17,8 @@ type limit struct {
 	peer   Peer
 	stream *Stream
 	in     *atomic.Uint64 // bytes that count
-	end    func(error)    // also ends the publication; nil for readers
+	end    func(error)    // ends the publication; nil for readers
+	leave  func()         // called for clients without a session; may be nil
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -26,12 +27,12 @@ type limit struct {
 	bytes   uint64 // at that time
 }
 
-// enforce returns nil if there is nothing to enforce.
-func (g *Grant) enforce(peer Peer, s *Stream, in *atomic.Uint64, end func(error)) *limit {
+// enforce completes l and starts it. It returns nil if there is nothing to enforce.
+func (g *Grant) enforce(l *limit) *limit {
 	if g.id.Expires.IsZero() && g.id.MaxBitrate <= 0 {
 		return nil
 	}
-	l := &limit{g: g, peer: peer, stream: s, in: in, end: end, since: time.Now(), bytes: in.Load()}
+	l.g, l.since, l.bytes = g, time.Now(), l.in.Load()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.timer = time.AfterFunc(l.next(), l.check)
@@ -59,7 +60,10 @@ func (l *limit) check() {
 	if l.end != nil {
 		l.end(reason)
 	}
-	_ = l.g.r.Kick(l.peer.Type, l.peer.ID) // it may have left
+	err := protect(l.g.r.log, func() error { return l.g.r.Kick(l.peer.Type, l.peer.ID) })
+	if err != nil && l.leave != nil { // it has no session, or one that does not end
+		l.leave()
+	}
 }
 
 // judge tells why the client must leave, or sets the timer again.

@@ -113,8 +113,87 @@ func TestAuthenticatorsAreClosed(t *testing.T) {
 	if n[0].Load() != 1 || n[1].Load() != 0 {
 		t.Error(n[0].Load(), n[1].Load())
 	}
-	if err := r.Close(); err != nil || n[1].Load() != 1 {
-		t.Error(err, n[1].Load())
+	for range 2 {
+		if err := r.Close(); err != nil || n[1].Load() != 1 {
+			t.Error(err, n[1].Load())
+		}
+	}
+	r, err := router.New(router.Config{Auth: &closer{"c", &n[2]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, r, router.Config{}) // before the start
+	if err := r.Close(); err != nil || n[2].Load() != 1 {
+		t.Error(err, n[2].Load())
+	}
+}
+
+// filter is an authenticator of which reflection cannot tell whether it is equal.
+type filter struct {
+	router.AuthenticatorFunc
+	closed *atomic.Int32
+}
+
+func (f filter) Close() error { f.closed.Add(1); return nil }
+
+// An authenticator that is handed back is the same, also if it is, or has, a function.
+func TestAuthenticatorFuncStays(t *testing.T) {
+	t.Parallel()
+	allow := func(user string) router.AuthenticatorFunc {
+		return func(context.Context, *router.AccessRequest) (router.Identity, error) {
+			return router.Identity{User: user}, nil
+		}
+	}
+	var closed atomic.Int32
+	for _, a := range []router.Authenticator{allow("a"), filter{allow("a"), &closed}} {
+		cfg := config(router.PathConfig{Name: "cam"})
+		cfg.Auth = a
+		r, h := startHost(t, cfg)
+		if ch := apply(t, r, r.Config()); !ch.Empty() {
+			t.Errorf("%T: changes: %+v", a, ch)
+		}
+		if err := r.AddPath(t.Context(), router.PathConfig{Name: "dog"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := closed.Load(); n != 0 {
+			t.Errorf("%T: closed %d times while it is in force", a, n)
+		}
+		cfg = r.Config()
+		cfg.Auth = allow("b") // the same function, but another closure
+		if ch := apply(t, r, cfg); !ch.Auth {
+			t.Errorf("%T: another one is not noticed", a)
+		}
+		if g := authorize(t, h, router.AccessRequest{Action: router.ActionRead, Path: "cam"}); g.Identity().User != "b" {
+			t.Errorf("%T: the old one is asked", a)
+		}
+	}
+}
+
+// clumsy is a client that cannot be kicked.
+type clumsy struct{}
+
+func (*clumsy) Info() router.SessionInfo { return router.SessionInfo{ID: "c", Kind: "testConn"} }
+func (*clumsy) Close() error             { panic("bug") }
+
+// Readers of protocols that have no sessions, or broken ones, leave, too.
+func TestReaderWithoutSessionExpires(t *testing.T) {
+	t.Parallel()
+	r, h := newLimited(t, func() router.Identity { return router.Identity{Expires: time.Now().Add(50 * time.Millisecond)} })
+	pub := publish(t, r, "cam")
+	defer h.AddSession(&clumsy{})()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, peer := range []router.Peer{{}, {Type: "testConn", ID: "c"}} {
+		rd, err := grant(t, h, router.ActionRead).Read(t.Context(), router.ReadOptions{Peer: peer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(rd.Close)
+		_, _, err = rd.Next(ctx)
+		wantErr(t, err, router.ErrStreamClosed)
+	}
+	if pub.Err() != nil {
+		t.Error("the publisher was ended: ", pub.Err())
 	}
 }
 

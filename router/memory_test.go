@@ -3,10 +3,12 @@ package router_test
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/media"
+	"github.com/org/mtx/router/routertest"
 )
 
 // An idle path costs little memory and no goroutine. Not parallel: it measures
@@ -67,4 +69,33 @@ func TestFanOutDoesNotAllocate(t *testing.T) {
 	if allocs > 0 {
 		t.Errorf("%v allocations per unit", allocs)
 	}
+}
+
+// What lasts for long does not hold on to hooks that were removed, and to what they
+// belong to, such as a server that was restarted.
+func TestRemovedHooksAreForgotten(t *testing.T) {
+	t.Parallel()
+	r, h := startHost(t, config(router.PathConfig{Name: "cam"}))
+	defer h.AddSession(newSession("k", "1", 0))()
+	publish(t, r, "cam")
+	read(t, r, "cam")
+	var forgotten atomic.Int64
+	for range 3 {
+		owner := new([1 << 10]byte)
+		runtime.AddCleanup(owner, func(int) { forgotten.Add(1) }, 0)
+		seen := make(chan byte, 5)
+		see := func(router.PathEvent) func() { seen <- owner[0]; return nil }
+		remove := r.Observe(router.Hooks{
+			PathCreated: see, PathReady: see, PathOnline: see, ReaderAttached: see,
+			SessionOpened: func(router.SessionEvent) func() { return see(router.PathEvent{}) },
+		})
+		for range cap(seen) {
+			receive(t, seen)
+		}
+		remove()
+	}
+	routertest.Eventually(t, "the hooks are forgotten", func() bool {
+		runtime.GC()
+		return forgotten.Load() == 3
+	})
 }

@@ -249,3 +249,22 @@ func TestWaitingReadersAreWoken(t *testing.T) {
 		})
 	}
 }
+
+// A source that nobody reads ends in time, whatever else is changed meanwhile.
+func TestOnDemandCloseAfterApply(t *testing.T) {
+	t.Parallel()
+	var runs, active atomic.Int64
+	const after = 200 * time.Millisecond
+	r := start(t, router.PathConfig{Name: "cam", Source: counted(t, &runs, &active), OnDemand: onDemand(after)})
+	read(t, r, "cam").Close()
+	left := time.Now()
+	for n := 0; active.Load() > 0; n++ {
+		if time.Since(left) > patience {
+			t.Fatal("the source goes on")
+		}
+		if err := r.AddPath(t.Context(), router.PathConfig{Name: "other", MaxReaders: n % 3}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(after / 20)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 
@@ -110,4 +111,80 @@ func (panicking) Serve(ctx context.Context, h *router.Host) error {
 		return err
 	}
 	return h.ServeListener(ctx, ln, func(context.Context, net.Conn) error { panic("bug") })
+}
+
+// What a program hands over by mistake is refused, or does nothing.
+func TestMisuse(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.PathConfig{Name: "cam"})
+	var none *media.H264
+	if _, err := r.Publish(t.Context(), "cam", []media.Track{{Codec: none}}); err == nil {
+		t.Error("a codec that is a nil pointer is accepted")
+	}
+	pub := video(t, r, "cam")
+	for _, track := range []int{-1, 2, 1 << 40} {
+		pub.Write(track, picture(0, 'A'))
+		pub.SetCodec(track, &media.H264{})
+		if pub.Stream().Depacketizer(track) != nil {
+			t.Errorf("track %d has a depacketizer", track)
+		}
+	}
+	pub.SetCodec(0, nil)
+	pub.SetCodec(0, none)
+	pub.SetCodec(0, &media.Opus{})
+	pub.Write(0, picture(0, 'A'))
+	if err := pub.Err(); err != nil {
+		t.Error(err)
+	}
+	pub.Close()
+	pub.Write(0, picture(0, 'A'))
+	pub.Write(0, nil)
+	pub.Close()
+}
+
+// Functions that observe connections and datagrams end what they observe, at most.
+func TestObserversPanic(t *testing.T) {
+	t.Parallel()
+	var conns atomic.Int64
+	tap := &brokenTap{}
+	hosts := make(chan *router.Host, 1)
+	cfg := protocols(greeter{"g", "127.0.0.1:0", "hello"}, &routertest.Protocol{ServeFunc: func(ctx context.Context, h *router.Host) error {
+		hosts <- h
+		h.Ready()
+		<-ctx.Done()
+		return nil
+	}})
+	r := routertest.New(t, cfg, router.WithPackets(tap), router.WithConns(func(_ string, c net.Conn) net.Conn {
+		switch conns.Add(1) {
+		case 1:
+			panic("bug")
+		case 2:
+			return nil
+		}
+		return c
+	}))
+	for _, want := range []string{"", "", "hello"} {
+		if got := greeting(t, r.ProtocolAddrs("g")[0].String()); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	h := receive(t, hosts)
+	packets := h.Packets()
+	for range 3 {
+		if packets.Enabled() {
+			packets.Packet("fake", true, netip.AddrPort{}, netip.AddrPort{}, nil)
+		}
+	}
+	if n := tap.calls.Load(); n != 1 {
+		t.Errorf("a tap that panics is called %d times", n)
+	}
+}
+
+type brokenTap struct{ calls atomic.Int64 }
+
+func (b *brokenTap) Enabled() bool { return true }
+
+func (b *brokenTap) Packet(string, bool, netip.AddrPort, netip.AddrPort, []byte) {
+	b.calls.Add(1)
+	panic("bug")
 }

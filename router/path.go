@@ -94,6 +94,22 @@ func (p *Path) observe(h *Hooks) {
 	}
 }
 
+// unobserve forgets hooks that were removed.
+func (p *Path) unobserve(h *Hooks) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.obs.forget(h)
+	if p.avail != nil {
+		p.avail.obs.forget(h)
+	}
+	if p.pub != nil {
+		p.pub.obs.forget(h)
+	}
+	for a := range p.readers {
+		a.obs.forget(h)
+	}
+}
+
 // update changes the configuration without disconnecting anybody. It returns
 // false if that is not possible.
 func (p *Path) update(c *PathConfig, groups []string) bool {
@@ -118,7 +134,9 @@ func (p *Path) update(c *PathConfig, groups []string) bool {
 	}
 	switch {
 	case c.OnDemand.Enabled:
-		p.checkIdleLocked()
+		if c.OnDemand != old.OnDemand { // or its time would begin again
+			p.checkIdleLocked()
+		}
 	case !isDynamic(c.Name):
 		p.stopIdleLocked()
 		p.startSourceLocked("")
@@ -127,13 +145,13 @@ func (p *Path) update(c *PathConfig, groups []string) bool {
 	return true
 }
 
-// close ends everything and detaches the readers; the returned function waits
-// until the source and the sinks have stopped.
-func (p *Path) close(reason error) (wait func()) {
+// close ends everything and detaches the readers. Then wait waits until the source,
+// the standby and the sinks have stopped.
+func (p *Path) close(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return func() {}
+		return
 	}
 	p.closed = true
 	p.stopIdleLocked()
@@ -146,22 +164,24 @@ func (p *Path) close(reason error) (wait func()) {
 	p.syncSinksLocked()
 	p.obs.end(p.events, &p.r.tasks)
 	p.notifyLocked()
-	return p.wait
 }
 
-// wait blocks until the source and the sinks of a closed path are gone.
+// wait blocks until what a closed path ran is gone, and logs what takes long.
 func (p *Path) wait() {
 	if p.srcDone != nil {
-		<-p.srcDone
+		await(p.log.With(keyWhat, "source"), p.srcDone)
+	}
+	if p.standbyDone != nil {
+		await(p.log.With(keyWhat, "standby"), p.standbyDone)
 	}
 	for _, s := range p.leaving {
-		<-s.done
+		await(p.log.With(keyWhat, "sink", keySink, s.sink.Type()), s.done)
 	}
 }
 
 // isGone tells whether wait would not block.
 func (p *Path) isGone() bool {
-	return isDone(p.srcDone) && !slices.ContainsFunc(p.leaving, func(s *sinkRun) bool { return !isDone(s.done) })
+	return isDone(p.srcDone) && isDone(p.standbyDone) && !slices.ContainsFunc(p.leaving, func(s *sinkRun) bool { return !isDone(s.done) })
 }
 
 // isDone tells whether a channel was closed; nil counts as closed.

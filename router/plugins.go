@@ -17,8 +17,9 @@ import (
 // A Protocol value is configuration, not state: a plain struct (or a pointer to
 // one) that the router compares with reflect.DeepEqual, or with its method
 // Equal(any) bool if it has one, to find out whether [Router.Apply] changed it.
-// The same pointer is always equal. Everything that lives at run time belongs
-// to local variables of Serve.
+// What is handed back ([Router.Config]) is always equal, and so is the same pointer;
+// functions are in no other way. Everything that lives at run time belongs to local
+// variables of Serve.
 type Protocol interface {
 	// Name is unique in a router ("rtsp", "rtsps").
 	Name() string
@@ -163,7 +164,8 @@ type Identity struct {
 	User string
 
 	// Expires is when the client must leave: its session is kicked, and what it
-	// publishes ends with [ErrExpired]. Zero means never.
+	// publishes ends with [ErrExpired]. A [Reader] without a session is closed. Zero
+	// means never.
 	Expires time.Time
 
 	// MaxBitrate of a stream that the client publishes or reads, in bits per
@@ -233,6 +235,16 @@ func (r *SourceRun) Publish(ctx context.Context, tracks []media.Track, o Publish
 	return r.path.publish(ctx, tracks, o, nil, r.Query)
 }
 
+// EarlySink is a [Sink] that must not miss the beginning of a stream. Sinks run in
+// goroutines of their own, and publishers do not wait for them; so the router subscribes
+// on behalf of the sink before anything is written.
+type EarlySink interface {
+	Sink
+
+	// EarlySubscription returns the options of what becomes SinkRun.Early.
+	EarlySubscription() SubscribeOptions
+}
+
 // SinkRun is what a running [Sink] may use.
 type SinkRun struct {
 	// Path is the name of the path.
@@ -243,6 +255,9 @@ type SinkRun struct {
 	Log *slog.Logger
 	// Stream is the stream to consume.
 	Stream *Stream
+	// Early is a subscription of an [EarlySink] to the stream from its beginning; the
+	// router closes it. Nil if the stream had begun before, and if the sink is run again.
+	Early *Subscription
 	// Groups are as those of [SourceRun].
 	Groups []string
 

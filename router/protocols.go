@@ -41,7 +41,7 @@ func (r *Router) startProtocol(ctx context.Context, p Protocol) error {
 		return fmt.Errorf("%s: %w", p.Name(), cmp.Or(run.err, context.Cause(r.ctx)))
 	case <-ctx.Done():
 		cancel()
-		<-run.stopped
+		await(h.log, run.stopped)
 		return fmt.Errorf("%s: not ready in time: %w", p.Name(), context.Cause(ctx))
 	}
 }
@@ -71,7 +71,7 @@ func (r *Router) stopProtocol(name string) {
 	r.mu.Unlock()
 	if run != nil {
 		run.cancel()
-		<-run.stopped
+		await(run.host.log, run.stopped)
 	}
 }
 

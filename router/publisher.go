@@ -56,8 +56,11 @@ func (p *Publisher) Write(track int, u *media.Unit) {
 
 // SetCodec replaces the parameters of the codec of a track, which later readers
 // see. Needed only by publishers of RTP: with payloads, the stream finds
-// parameters by itself. A codec of another type is ignored.
+// parameters by itself. A codec of another type, or nil, is ignored.
 func (p *Publisher) SetCodec(track int, c media.Codec) {
+	if isNil(c) {
+		return
+	}
 	if p.w == nil {
 		p.stream.setCodec(track, c)
 		return
@@ -103,7 +106,7 @@ func checkTracks(tracks []media.Track) error {
 		return ErrNoTracks
 	}
 	for i := range tracks {
-		if tracks[i].Codec == nil || tracks[i].Codec.ClockRate() <= 0 {
+		if isNil(tracks[i].Codec) || tracks[i].Codec.ClockRate() <= 0 {
 			return errors.New("a track has no codec, or a codec without clock rate")
 		}
 	}
@@ -162,6 +165,7 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		pub.waits.Store(pub.w == nil)
 		return pub, nil
 	}
+	p.dropNextLocked(ErrReplaced)
 	switch {
 	case p.pub != nil:
 		p.endLocked(ErrReplaced, !fits)
@@ -211,7 +215,10 @@ func (p *Path) joinLocked(pub *Publisher, tracks []media.Track, to []int, o *Pub
 		p.log.Info("publisher joins the stream", keyPeer, o.Peer.Type, keyTracks, codecNames(tracks))
 	}
 	if g != nil {
-		pub.limit = g.enforce(o.Peer, pub.stream, pub.bytes(), func(reason error) { p.unpublish(pub, reason) })
+		pub.limit = g.enforce(&limit{
+			peer: o.Peer, stream: pub.stream, in: pub.bytes(),
+			end: func(reason error) { p.unpublish(pub, reason) },
+		})
 	}
 }
 
@@ -261,6 +268,9 @@ func (p *Path) unpublish(pub *Publisher, err error) {
 		p.endLocked(err, false)
 	case p.next:
 		p.dropNextLocked(err)
+		if w := p.pub.w; w != nil && p.pub.stream.left(w) {
+			p.endLocked(ErrReplaced, false) // it took over, and nobody had been told
+		}
 	}
 }
 

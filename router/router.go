@@ -51,7 +51,7 @@ import (
 
 const defaultRetryPause = 5 * time.Second
 
-// Router is a media router.
+// Router is a media router. [New] makes one: the zero value is of no use.
 type Router struct {
 	log       *slog.Logger
 	hooks     atomic.Pointer[[]*Hooks]
@@ -80,16 +80,23 @@ type Router struct {
 // reloaded belongs to [Config] instead.
 type Option func(*Router)
 
-// WithLogger sets the logger. The default discards everything.
-func WithLogger(l *slog.Logger) Option { return func(r *Router) { r.log = l } }
+// WithLogger sets the logger. The default, and nil, discard everything. Its handler
+// must not call the router, and what logs waits for it: it should be quick.
+func WithLogger(l *slog.Logger) Option {
+	return func(r *Router) {
+		if l != nil {
+			r.log = l
+		}
+	}
+}
 
 // WithHooks adds observers. It can be given several times.
 func WithHooks(h Hooks) Option { return func(r *Router) { r.Observe(h) } }
 
 // WithConns lets a function take the place of each TCP connection that
 // [Host.Listen] accepts, to observe it: protocol is the name of the protocol. It
-// must not block. Protocols write to a connection that is not a *net.TCPConn in a
-// slower way.
+// must not block; if it returns nil, or panics, the connection is closed. Protocols
+// write to a connection that is not a *net.TCPConn in a slower way.
 func WithConns(wrap func(protocol string, c net.Conn) net.Conn) Option {
 	return func(r *Router) { r.wrapConn = wrap }
 }
@@ -110,7 +117,7 @@ type PacketTap interface {
 
 // WithPackets shows a tap the UDP datagrams that servers exchange with clients, to
 // observe them. Those of multicast, and of sessions of WebRTC with a socket of
-// their own, are not shown.
+// their own, are not shown. After a panic of Packet the protocol shows it nothing more.
 func WithPackets(t PacketTap) Option { return func(r *Router) { r.packets = t } }
 
 // New validates the configuration. It opens nothing.
@@ -138,8 +145,9 @@ func New(cfg Config, opts ...Option) (*Router, error) {
 }
 
 // Start returns once every protocol accepts clients, or after undoing
-// everything if one cannot. ctx bounds the start, not the life of the router,
-// which [Router.Close] ends.
+// everything if one cannot: then the router is closed, and another one must be made
+// to try again. ctx bounds the start, not the life of the router, which
+// [Router.Close] ends. A protocol that is never ready holds it up until ctx is done.
 func (r *Router) Start(ctx context.Context) error {
 	if err := r.applying.lock(ctx, r.ctx.Done()); err != nil {
 		return err
@@ -167,6 +175,9 @@ func (r *Router) Start(ctx context.Context) error {
 // until a protocol fails. Nothing is left running when it returns.
 func (r *Router) Run(ctx context.Context) error {
 	if err := r.Start(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			return nil // before everything had started
+		}
 		return err
 	}
 	select {
@@ -180,8 +191,8 @@ func (r *Router) Run(ctx context.Context) error {
 	return errors.Join(err, r.Close())
 }
 
-// Close stops everything and waits, also for hooks, which therefore cannot call
-// it. It is idempotent. The error is always nil; the result makes Router an
+// Close stops everything and waits for protocols, sources, sinks and hooks, none of
+// which can therefore call it. It is idempotent. The error is always nil; the result makes Router an
 // io.Closer.
 func (r *Router) Close() error {
 	r.cancel(ErrClosed)
@@ -199,14 +210,26 @@ func (r *Router) closeLocked() {
 		r.stopProtocol(n)
 	}
 	r.mu.Lock()
+	again := r.closed
 	r.closed = true
-	for _, p := range r.paths {
+	paths := slices.Collect(maps.Values(r.paths))
+	for _, p := range paths {
 		p.close(ErrClosed)
 	}
 	clear(r.paths)
 	r.mu.Unlock()
-	r.tasks.wait()
-	r.closeAuth(r.cfg.Load().Auth)
+	for _, p := range paths {
+		p.wait()
+	}
+	rest := make(chan struct{})
+	go func() {
+		defer close(rest)
+		r.tasks.wait()
+	}()
+	await(r.log.With(keyWhat, "hooks"), rest)
+	if !again {
+		r.closeAuth(r.cfg.Load().Auth)
+	}
 }
 
 // Config returns a copy of the configuration in force.
@@ -280,15 +303,16 @@ func (r *Router) livePath(g *Grant) (*Path, error) {
 	return r.openLocked(g.req.Path, conf, groups), nil
 }
 
-// openLocked returns a path, new if needed: then its source, its sinks and its
-// events come after those of a path of the same name that is ending.
+// openLocked returns a path, new if needed: then its source, its standby, its sinks and
+// its events come after those of a path of the same name that is ending.
 func (r *Router) openLocked(name string, conf *PathConfig, groups []string) *Path {
 	if p, ok := r.paths[name]; ok {
 		return p
 	}
 	p := &Path{r: r, name: name, groups: groups, conf: conf, log: r.log.With(keyPath, name)}
 	if old := r.ending[name]; old != nil {
-		p.events, p.srcDone, p.leaving = old.events, old.srcDone, slices.Clone(old.leaving)
+		p.events, p.leaving = old.events, slices.Clone(old.leaving)
+		p.srcDone, p.standbyDone = old.srcDone, old.standbyDone
 	} else {
 		p.events = new(queue)
 	}
@@ -298,16 +322,19 @@ func (r *Router) openLocked(name string, conf *PathConfig, groups []string) *Pat
 	return p
 }
 
-// forgetLocked removes a path that was closed. It is remembered until its
-// source and its hooks are done.
-func (r *Router) forgetLocked(p *Path) {
+// forgetLocked removes a path that was closed. It is remembered until what it ran
+// and its hooks are done. The result is closed when what it ran is.
+func (r *Router) forgetLocked(p *Path) (gone <-chan struct{}) {
 	delete(r.paths, p.name)
+	done := make(chan struct{})
 	if p.isGone() && !p.events.busy() {
-		return
+		close(done)
+		return done
 	}
 	r.ending[p.name] = p
 	r.tasks.start(func() {
 		p.wait()
+		close(done)
 		drained := make(chan struct{})
 		p.events.push(&r.tasks, func() { close(drained) })
 		<-drained
@@ -317,14 +344,13 @@ func (r *Router) forgetLocked(p *Path) {
 			delete(r.ending, p.name)
 		}
 	})
+	return done
 }
 
 // collect forgets a path that was made for a client and is not used anymore.
 func (r *Router) collect(p *Path) {
 	p.mu.Lock()
-	if p.stream != nil && p.hold == nil && p.unwantedLocked() {
-		p.holdLocked(standbyLinger)
-	}
+	p.lingerLocked()
 	unused := p.unusedLocked()
 	p.mu.Unlock()
 	if !unused {
@@ -348,10 +374,10 @@ func (r *Router) dropLocked(p *Path) {
 
 // syncPaths makes the live paths those of next.
 func (r *Router) syncPaths(next *compiled) {
-	var waits []func()
+	var waits []<-chan struct{}
 	defer func() { // without mu: only other calls of Apply wait
-		for _, wait := range waits {
-			wait()
+		for _, gone := range waits {
+			<-gone
 		}
 	}()
 	r.mu.Lock()
@@ -362,8 +388,8 @@ func (r *Router) syncPaths(next *compiled) {
 	r.cfg.Store(next)
 	for _, p := range slices.Collect(maps.Values(r.paths)) {
 		conf, groups := next.match(p.name)
-		if wait := r.syncPathLocked(p, conf, groups); wait != nil {
-			waits = append(waits, wait)
+		if gone := r.syncPathLocked(p, conf, groups); gone != nil {
+			waits = append(waits, gone)
 		}
 	}
 	for i := range next.Paths {
@@ -382,17 +408,17 @@ func (r *Router) syncPaths(next *compiled) {
 }
 
 // syncPathLocked moves a live path to another configuration, nil if there is
-// none for it anymore. If it had to be closed, wait waits for what it ran.
-func (r *Router) syncPathLocked(p *Path, conf *PathConfig, groups []string) (wait func()) {
+// none for it anymore. If it had to be closed, gone is closed when what it ran is.
+func (r *Router) syncPathLocked(p *Path, conf *PathConfig, groups []string) (gone <-chan struct{}) {
 	if conf != nil && p.update(conf, groups) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		p.lingerLocked()
 		if p.unusedLocked() {
 			r.dropLocked(p)
 		}
 		return nil
 	}
-	wait = p.close(ErrConfigChanged)
-	r.forgetLocked(p)
-	return wait
+	p.close(ErrConfigChanged)
+	return r.forgetLocked(p)
 }

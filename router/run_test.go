@@ -8,8 +8,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/media"
 	"github.com/org/mtx/router/routertest"
 )
 
@@ -180,5 +183,113 @@ func TestInvalidAuthenticatorIsRefused(t *testing.T) {
 	_, err := router.New(router.Config{Auth: badAuth{}})
 	if err == nil || !strings.Contains(err.Error(), "user 3") {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// The end of its context is no error of Run, however early it comes; it ends Start,
+// whatever there is to start.
+func TestContextEndsEarly(t *testing.T) {
+	t.Parallel()
+	routertest.CheckLeaks(t)
+	for name, cfg := range map[string]router.Config{
+		"nothing to start": {},
+		"a protocol":       protocols(&routertest.Protocol{}),
+		"never ready": protocols(&routertest.Protocol{ServeFunc: func(ctx context.Context, _ *router.Host) error {
+			<-ctx.Done()
+			return nil
+		}}),
+	} {
+		for range 20 { // chance must not decide
+			r, err := router.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			wantErr(t, r.Start(ctx), context.Canceled)
+			_, err = r.Apply(ctx, cfg)
+			wantErr(t, err, context.Canceled)
+			if err := r.Run(ctx); err != nil {
+				t.Errorf("%s: Run: %v", name, err)
+			}
+			_ = r.Close()
+		}
+	}
+	late, err := router.New(protocols(&routertest.Protocol{ServeFunc: func(ctx context.Context, _ *router.Host) error {
+		<-ctx.Done()
+		return errors.New("too late")
+	}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := late.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestNilLoggerDiscards(t *testing.T) {
+	t.Parallel()
+	r := routertest.New(t, router.Config{Paths: []router.PathConfig{{Name: "cam"}}}, router.WithLogger(nil))
+	publish(t, r, "cam")
+}
+
+func TestNilAuthenticatorIsRefused(t *testing.T) {
+	t.Parallel()
+	var pointer *routertest.Authenticator
+	for _, a := range []router.Authenticator{pointer, router.AuthenticatorFunc(nil)} {
+		if _, err := router.New(router.Config{Auth: a}); err == nil {
+			t.Errorf("%T: accepted", a)
+		}
+	}
+}
+
+// What does not stop is waited for, but not in silence.
+func TestWhatDoesNotStopIsNamed(t *testing.T) {
+	t.Parallel()
+	const long = time.Minute
+	stuck := &routertest.Source{RunFunc: func(context.Context, *router.SourceRun) error { time.Sleep(long); return nil }}
+	for want, cfg := range map[string]router.Config{
+		"protocol=fake": protocols(&routertest.Protocol{ServeFunc: func(_ context.Context, h *router.Host) error {
+			h.Ready()
+			time.Sleep(long)
+			return nil
+		}}),
+		"what=hooks":              config(router.PathConfig{Name: "hooked"}),
+		"path=cam what=source":    config(router.PathConfig{Name: "cam", Source: stuck}),
+		"path=remove what=source": config(router.PathConfig{Name: "remove", Source: stuck}),
+		"path=cam what=standby": config(router.PathConfig{Name: "cam", Standby: &routertest.Standby{
+			PlayFunc: func(context.Context, func(int, *media.Unit)) error { time.Sleep(long); return nil },
+		}}),
+		"path=cam what=sink sink=fakeSink": config(router.PathConfig{Name: "cam", Standby: &routertest.Standby{}, Sinks: []router.Sink{&routertest.Sink{
+			RunFunc: func(context.Context, *router.SinkRun) error { time.Sleep(long); return nil },
+		}}}),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log routertest.Log
+			r, err := router.New(cfg, router.WithLogger(log.Logger()), router.WithHooks(router.Hooks{PathCreated: func(e router.PathEvent) func() {
+				if e.Path == "hooked" {
+					time.Sleep(long)
+				}
+				return nil
+			}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if live(r, "remove") {
+				if err := r.RemovePath(t.Context(), "remove"); err != nil {
+					t.Error(err)
+				}
+			}
+			_ = r.Close()
+			if log.Count("level=WARN") != 1 || log.Count(want) == 0 {
+				t.Errorf("logged %q, want one warning with %q", log.String(), want)
+			}
+		})
 	}
 }

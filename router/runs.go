@@ -143,6 +143,7 @@ type sinkRun struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	failed atomic.Bool // it waits for its next try
+	early  *Subscription
 }
 
 // syncSinksLocked starts and stops sinks, one by one, so that those which run
@@ -196,29 +197,46 @@ func (p *Path) startSinkLocked(sink Sink, stream *Stream) {
 	ctx, cancel := context.WithCancel(p.r.ctx)
 	s := &sinkRun{sink: sink, stream: stream, cancel: cancel, done: make(chan struct{})}
 	log, prev := p.log.With(keySink, sink.Type()), p.leaving
+	if e, ok := sink.(EarlySink); ok && stream.isNew() {
+		var err error
+		if s.early, err = stream.Subscribe(e.EarlySubscription()); err != nil {
+			log.Error("beginning of the stream is missed", keyError, err)
+		}
+	}
 	started := p.r.tasks.start(func() {
 		defer p.r.collect(p)
 		defer close(s.done)
 		defer cancel()
+		defer s.closeEarly()
 		for _, o := range prev {
 			<-o.done
 		}
 		p.runSink(ctx, log, s)
 	})
 	if !started {
+		s.closeEarly()
 		cancel()
 		return
 	}
 	p.sinks = append(p.sinks, s)
 }
 
+// closeEarly ends the subscription to the beginning of the stream, if there is one.
+func (s *sinkRun) closeEarly() {
+	if s.early != nil {
+		s.early.Close()
+		s.early = nil
+	}
+}
+
 // runSink runs a sink until its stream is over, again if it fails before.
 func (p *Path) runSink(ctx context.Context, log *slog.Logger, s *sinkRun) {
-	for ctx.Err() == nil && !isDone(s.stream.done) {
+	for ctx.Err() == nil && (s.early != nil || !isDone(s.stream.done)) {
 		err := protect(log, func() error {
 			p.mu.Lock()
-			run := &SinkRun{Path: p.name, Config: p.conf, Log: log, Stream: s.stream, Groups: p.groups, path: p}
+			run := &SinkRun{Path: p.name, Config: p.conf, Log: log, Stream: s.stream, Early: s.early, Groups: p.groups, path: p}
 			p.mu.Unlock()
+			defer s.closeEarly()
 			return s.sink.Run(ctx, run)
 		})
 		if ctx.Err() != nil || isDone(s.stream.done) {

@@ -195,6 +195,13 @@ func (s *Stream) leaveLocked(w *writer) {
 	sp.writers = slices.DeleteFunc(sp.writers, func(o *writer) bool { return o == w })
 }
 
+// left tells whether a writer has ended.
+func (s *Stream) left(w *writer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return w.over
+}
+
 // restart makes a writer whose time stamps begin again take over once more.
 func (s *Stream) restart(w *writer) {
 	s.mu.Lock()
@@ -313,11 +320,17 @@ func (s *Stream) mayTakeOver(w *writer, track int, key bool) bool {
 	return !hasVideo || key && w.codecs[track].Kind() == media.Video
 }
 
-// takeOver makes a writer the current one, and ends the one before.
+// takeOver makes a writer the current one, and ends those before: also one that has
+// not begun, or both would end each other when they begin at the same time. A standby
+// ends nobody.
 func (s *Stream) takeOver(w *writer, track int, pts int64) {
 	sp := s.splice
+	earlier := w.cancel == nil
 	for _, o := range slices.Clone(sp.writers) {
-		if o == sp.cur || o != w && o.cancel != nil {
+		switch {
+		case o == w:
+			earlier = false
+		case earlier || o.cancel != nil:
 			s.leaveLocked(o)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/rtp"
@@ -425,4 +427,58 @@ func TestSpliceJumps(t *testing.T) {
 	if rd.last[0] > 90000*60 {
 		t.Errorf("the time line ran away: %d", rd.last[0])
 	}
+}
+
+// A standby that needs a moment to stop has it before the next one begins, also if
+// the path was made anew.
+func TestStandbysNeverOverlap(t *testing.T) {
+	t.Parallel()
+	var active atomic.Int64
+	began := make(chan struct{}, 16)
+	standby := &routertest.Standby{PlayFunc: func(ctx context.Context, _ func(int, *media.Unit)) error {
+		if n := active.Add(1); n != 1 {
+			t.Errorf("%d at the same time", n)
+		}
+		defer active.Add(-1)
+		began <- struct{}{}
+		<-ctx.Done()
+		time.Sleep(20 * time.Millisecond)
+		return nil
+	}}
+	r := start(t, router.PathConfig{Name: "cam", Standby: standby})
+	for i := range 3 {
+		receive(t, began)
+		apply(t, r, config(router.PathConfig{Name: "cam", Standby: standby, Extras: []any{i}})) // another path
+	}
+	apply(t, r, config())
+	if n := active.Load(); n != 0 {
+		t.Error("the standby outlives its path")
+	}
+}
+
+// A path that lost its name, and now exists only for those who ask for it, ends when
+// nobody does.
+func TestStandbyLosesItsName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		standby := &routertest.Standby{}
+		r, err := router.New(config(router.PathConfig{Name: "cam", Standby: standby}, router.PathConfig{Name: "~^c", Standby: standby}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = r.Close() }()
+		if err := r.RemovePath(t.Context(), "cam"); err != nil {
+			t.Fatal(err)
+		}
+		if !isReady(r, "cam") {
+			t.Error("the stream ended at once")
+		}
+		time.Sleep(time.Minute)
+		if live(r, "cam") {
+			t.Error("the path goes on for nobody")
+		}
+	})
 }

@@ -41,6 +41,7 @@ type Stream struct {
 	feeding  []bool    // per track: this access unit is being depacketized
 	gop      *gopCache // nil: nothing is kept for new readers
 	epoch    time.Time
+	begun    bool // something was written
 	closed   bool
 	err      error
 	done     chan struct{}
@@ -69,7 +70,7 @@ func (s *Stream) Tracks() []media.Track { return *s.tracks.Load() }
 // given by the publisher, or nil if it publishes payloads. Readers of RTP use
 // it to learn the RTP format of the packets.
 func (s *Stream) Depacketizer(track int) media.Depacketizer {
-	if track >= len(s.origins) {
+	if track < 0 || track >= len(s.origins) {
 		return nil
 	}
 	return s.origins[track]
@@ -127,6 +128,13 @@ func (s *Stream) write(track int, u *media.Unit) (failed *PanicError) {
 	}
 	s.middle[track] = u.More
 	return nil
+}
+
+// isNew tells whether nothing was written yet.
+func (s *Stream) isNew() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.begun
 }
 
 // begins tells whether readers can begin with a unit that was written: with video, it
@@ -206,6 +214,7 @@ func (s *Stream) depacketize(track int, u *media.Unit) {
 
 // stamp fills in the absolute time.
 func (s *Stream) stamp(c media.Codec, u *media.Unit) {
+	s.begun = true
 	if s.absolute && !u.NTP.IsZero() {
 		return
 	}
@@ -294,8 +303,8 @@ func (t *Tap) takes(track int) bool {
 }
 
 // Tap calls f for every unit from now on, on each track from the next start of
-// an access unit. f is never called concurrently, must
-// not block, and must not call methods of the stream that change it.
+// an access unit. f is never called concurrently, must not block, and must not call
+// what changes the stream, its path or who reads it: that would wait for f.
 func (s *Stream) Tap(o TapOptions, f func(track int, u *media.Unit)) *Tap {
 	t := &Tap{stream: s, opts: o, f: f}
 	s.mu.Lock()

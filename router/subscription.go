@@ -151,9 +151,9 @@ func (s *Subscription) push(track int, u *media.Unit) {
 	}
 }
 
-// Next waits for the next unit and returns it with the index of its track. At
-// the end of the stream, what is queued is still delivered, then
-// [ErrStreamClosed] is returned. Other errors are those of ctx.
+// Next waits for the next unit and returns it with the index of its track. What is
+// queued comes first, also when ctx is done (who wants to stop at once asks ctx), or
+// the stream is over. Then the error is [ErrStreamClosed], or that of ctx.
 func (s *Subscription) Next(ctx context.Context) (int, *media.Unit, error) {
 	if int(s.taken.Load()) < len(s.backlog) {
 		if i := int(s.taken.Add(1)) - 1; i < len(s.backlog) {

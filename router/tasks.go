@@ -42,6 +42,23 @@ func (t *tasks) done() {
 	}
 }
 
+// slowStop is how long something may take to stop until it is named in the log: who
+// calls Close or Apply, and waits, wants to know for what.
+const slowStop = 10 * time.Second
+
+// await waits for the end of what log is about.
+func await(log *slog.Logger, done <-chan struct{}) {
+	t := time.NewTimer(slowStop)
+	defer t.Stop()
+	select {
+	case <-done:
+		return
+	case <-t.C:
+	}
+	log.Warn("does not stop, and is waited for")
+	<-done
+}
+
 // wait blocks until no task is left; none can be started afterwards.
 func (t *tasks) wait() {
 	t.mu.Lock()
@@ -104,6 +121,9 @@ type gate chan struct{}
 
 // lock fails if ctx is done, or closed is closed, before the lock is free.
 func (g gate) lock(ctx context.Context, closed <-chan struct{}) error {
+	if ctx.Err() != nil { // or chance decides
+		return context.Cause(ctx)
+	}
 	select {
 	case g <- struct{}{}:
 		return nil

@@ -68,9 +68,15 @@ func run(ctx context.Context, httpAddr, rtspAddr string) error {
 		return err
 	}
 	srv := &http.Server{Handler: web, ReadHeaderTimeout: 10 * time.Second}
-	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-r.Done(): // a protocol failed
+		}
+		_ = srv.Close()
+	}()
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return nil
+	return r.Err()
 }

@@ -138,9 +138,15 @@ func run(ctx context.Context, addr addresses) error {
 		return err
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-r.Done(): // a protocol failed
+		}
+		_ = srv.Close()
+	}()
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return nil
+	return r.Err()
 }

@@ -28,11 +28,18 @@ type Runner struct {
 	last    map[string]chan struct{} // of the commands that follow one another, by path and kind
 }
 
-// NewRunner returns a runner. It must be closed.
+// NewRunner returns a runner. It must be closed. A logger that is nil discards.
 func NewRunner(log *slog.Logger) *Runner {
-	r := &Runner{log: log, last: map[string]chan struct{}{}}
+	r := &Runner{log: orDiscard(log), last: map[string]chan struct{}{}}
 	r.stop, r.abort = context.WithCancel(context.Background())
 	return r
+}
+
+func orDiscard(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
 }
 
 // SetConnections replaces the commands for connections. Those that run go on.

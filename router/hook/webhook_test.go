@@ -205,3 +205,15 @@ func TestWebhookThatCannotWork(t *testing.T) {
 		}
 	}
 }
+
+// Without a logger, what fails is told to nobody, and does no harm.
+func TestNoLogger(t *testing.T) {
+	t.Parallel()
+	webhooks, runner := hook.NewWebhooks(nil), hook.NewRunner(nil)
+	webhooks.Set([]hook.Webhook{{URL: "http://" + routertest.FreeAddr(t), Tries: 1}})
+	webhooks.Emit(hook.Event{Type: "pathReady"})
+	runner.SetConnections(hook.Connections{Connect: hook.Command{Line: "./there-is-no-such-program"}})
+	runner.Hooks().SessionOpened(router.SessionEvent{Kind: "rtspConn"})
+	webhooks.Close()
+	runner.Close()
+}

@@ -44,9 +44,10 @@ type target struct {
 	lost   int // since the last log entry; guarded by the lock of Webhooks
 }
 
-// NewWebhooks returns a caller without webhooks. It must be closed.
+// NewWebhooks returns a caller without webhooks. It must be closed. A logger that is
+// nil discards.
 func NewWebhooks(log *slog.Logger) *Webhooks {
-	return &Webhooks{log: log, client: &http.Client{
+	return &Webhooks{log: orDiscard(log), client: &http.Client{
 		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

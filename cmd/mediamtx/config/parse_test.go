@@ -134,6 +134,7 @@ func TestParseBad(t *testing.T) {
 		{"authMethod: http", `test.yml:1: authMethod "http": authHTTPAddress must be set too`},
 		{"authMethod: jwt", `test.yml:1: authMethod "jwt": authJWTJWKS must be set too`},
 		{"authHTTPAddress: ftp://x", `test.yml:1: authHTTPAddress "ftp://x": must be empty or a URL that begins with "http://" or "https://"`},
+		{"webrtcIPsFromInterfaces: no", `test.yml:1: webrtcIPsFromInterfaces "no": must be yes, unless webrtcAdditionalHosts or webrtcICEServers2 tell other addresses`},
 		{"webrtcICEServers2: [{url: 'http://x'}]", `test.yml:1: webrtcICEServers2[0].url "http://x": must be the URL of a STUN or TURN server such as "stun:stun.example.com:3478"`},
 		// Users.
 		{"authInternalUsers: [{pass: x}]", `test.yml:1: authInternalUsers[0].user: must be a name, or any`},

@@ -225,7 +225,7 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"webrtcTrustedProxies": "[10.0.0.0/8]"}, "webrtc"},
 		{settings{"webrtcLocalUDPAddress": ":1"}, "webrtc"},
 		{settings{"webrtcLocalTCPAddress": ":1"}, "webrtc"},
-		{settings{"webrtcIPsFromInterfaces": "no"}, "webrtc"},
+		{settings{"webrtcIPsFromInterfaces": "no", "webrtcAdditionalHosts": "[h]"}, "webrtc"},
 		{settings{"webrtcIPsFromInterfacesList": "[eth0]"}, "webrtc"},
 		{settings{"webrtcAdditionalHosts": "[h]"}, "webrtc"},
 		{settings{"webrtcSTUNGatherTimeout": "1s"}, "webrtc"},

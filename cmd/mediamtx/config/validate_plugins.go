@@ -32,6 +32,10 @@ func (v *validator) plugins() {
 	if d.HLS {
 		v.hls()
 	}
+	if d.WebRTC && !d.WebRTCIPsFromInterfaces && len(d.WebRTCAdditionalHosts) == 0 && len(d.WebRTCICEServers2) == 0 {
+		v.bad(keyPath{"webrtcIPsFromInterfaces"}, nil, "no",
+			"must be yes, unless webrtcAdditionalHosts or webrtcICEServers2 tell other addresses")
+	}
 	v.allowOrigins("hlsAllowOrigins", d.HLSAllowOrigins)
 	v.allowOrigins("webrtcAllowOrigins", d.WebRTCAllowOrigins)
 	v.allowOrigins("playbackAllowOrigins", d.PlaybackAllowOrigins)
