@@ -332,13 +332,14 @@ func (sv *server) signalling() (*gortsplib.Server, error) {
 }
 
 // signallingQueue is the size of the library's queue per reader. Where media of
-// plain unicast readers does not pass through it, it may be short: it is left to
-// tunnels and multicast, whose writers hardly wait.
+// plain unicast readers does not pass through it, it may be shorter: it is left to
+// tunnels and multicast, whose writers hardly wait, and costs each reader 16 bytes
+// per packet.
 func (sv *server) signallingQueue() int {
 	if sv.secure {
 		return sv.cfg.WriteQueueSize
 	}
-	return min(sv.cfg.WriteQueueSize, 128)
+	return min(sv.cfg.WriteQueueSize, 256)
 }
 
 // openUDP opens the unicast sockets.
