@@ -225,10 +225,12 @@ func TestStandbyRefusesOtherTracks(t *testing.T) {
 // A standby that returns is played again; one that panics too.
 func TestStandbyReturns(t *testing.T) {
 	t.Parallel()
-	n := make(chan int, 100)
+	n, reading := make(chan int, 100), make(chan struct{})
 	plays := 0
 	r := start(t, router.PathConfig{Name: "cam", Standby: &routertest.Standby{PlayFunc: func(ctx context.Context, write func(int, *media.Unit)) error {
-		plays++
+		if plays++; plays == 2 {
+			<-reading
+		}
 		write(0, picture(0, 'A'))
 		n <- plays
 		switch plays {
@@ -240,9 +242,9 @@ func TestStandbyReturns(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	}}})
-	_ = r
 	receive(t, n)
 	rd := newMonotonic(t, r)
+	close(reading)
 	for receive(t, n) != 3 {
 	}
 	rd.want(t, "0:A", "0:A")

@@ -66,7 +66,7 @@ func TestForward(t *testing.T) {
 				l.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 				f.Fingerprint, scheme = hex.EncodeToString(sum[:]), "whips"
 			}
-			target := newRig(t, Server{HTTP: l}, ca.auth)
+			target := newRig(t, Server{HTTP: l, TrackGatherTimeout: patience}, ca.auth)
 			f.URL = scheme + "://" + ca.userinfo + target.ProtocolAddrs("webrtc")[0].String() + "/$MTX_PATH/copy/whip"
 			if err := f.Validate(); err != nil {
 				t.Fatal(err)

@@ -64,8 +64,15 @@ func Publish(t *testing.T, url string) {
 	forma := &format.H264{PayloadTyp: 96, PacketizationMode: 1}
 	desc := &description.Session{Medias: []*description.Media{{Type: description.MediaTypeVideo, Formats: []format.Format{forma}}}}
 	c := newClient()
-	if err := c.StartRecording(url, desc); err != nil {
-		t.Fatal(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		err := c.StartRecording(url, desc)
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) { // the publisher before may not be gone yet
+			t.Fatal(err)
+		}
+		c = newClient()
 	}
 	enc, err := forma.CreateEncoder()
 	if err != nil {
