@@ -149,9 +149,9 @@ func TestErrorTexts(t *testing.T) {
 	read(t, r, "s")
 	_, err = r.Read(t.Context(), "s", router.SubscribeOptions{})
 	check(err, "read 's': maximum reader count reached")
-	_, err = r.Read(t.Context(), "a//b", router.SubscribeOptions{})
-	if !errors.Is(err, router.ErrInvalidName) || strings.Contains(err.Error(), "\n") {
-		t.Errorf("got %q, want one line about an invalid name", err)
+	_, err = r.Read(t.Context(), "a/\n/b", router.SubscribeOptions{})
+	if !errors.Is(err, router.ErrInvalidName) || strings.Contains(err.Error(), "\n") || strings.Count(err.Error(), "/b") != 1 {
+		t.Errorf("got %q, want one line about an invalid name, told once", err)
 	}
 	check(&router.AuthError{}, "authentication failed")
 }

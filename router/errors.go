@@ -64,6 +64,8 @@ func (e *PathError) Error() string {
 		return fmt.Sprintf("no stream is available on path '%s'", e.Path)
 	case errors.Is(e.Err, ErrAlreadyPublishing):
 		return fmt.Sprintf("someone is already publishing to path '%s'", e.Path)
+	case errors.Is(e.Err, ErrInvalidName):
+		return e.Err.Error() // it has the name, quoted
 	}
 	return fmt.Sprintf("%s '%s': %v", e.Op, e.Path, e.Err)
 }
