@@ -36,6 +36,7 @@ type muxer struct {
 	log     *slog.Logger
 	cancel  context.CancelCauseFunc
 	again   bool // guarded by server.mu: another stream is available
+	begun   bool // of the goroutine that works: there was a stream
 
 	last      atomic.Int64 // time of the last request, Unix nanoseconds
 	busy      atomic.Int64 // requests at work
@@ -72,7 +73,6 @@ func (m *muxer) work(ctx context.Context) {
 	defer remove()
 	stop := m.watch(ctx)
 	defer stop()
-	m.log.Info("muxer created", "onDemand", m.grant != nil)
 	var err error
 	for {
 		err = m.protect(func() error { return m.run(ctx) })
@@ -83,7 +83,11 @@ func (m *muxer) work(ctx context.Context) {
 			break
 		}
 	}
-	m.log.Info("muxer closed", "reason", err)
+	if m.begun { // what finds no stream is not worth a line per request
+		m.log.Info("muxer closed", "reason", err)
+	} else {
+		m.log.Debug("no muxer", "reason", err)
+	}
 	m.mu.Lock()
 	m.err = err
 	m.mu.Unlock()
@@ -125,6 +129,10 @@ func (m *muxer) run(ctx context.Context) error {
 		stream, detach, err := m.stream(ctx)
 		if err != nil {
 			return err
+		}
+		if !m.begun {
+			m.begun = true
+			m.log.Info("muxer created", "onDemand", m.grant != nil)
 		}
 		err = m.serveStream(ctx, stream)
 		detach()

@@ -22,6 +22,7 @@ type server struct {
 
 	mu     sync.Mutex
 	muxers map[string]*muxer
+	over   bool // nobody waits for further muxers
 
 	timelines map[string]*timeline // by path
 }
@@ -49,11 +50,22 @@ func (s *server) demand(grant *router.Grant) *muxer {
 func (s *server) always(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
 	if m := s.muxers[path]; m != nil {
 		m.again = true
 		return
 	}
 	s.addLocked(path, nil)
+}
+
+// finish comes before all muxers are waited for: a hook that is still on its way
+// makes none.
+func (s *server) finish() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
 }
 
 func (s *server) addLocked(path string, grant *router.Grant) *muxer {

@@ -389,3 +389,31 @@ func TestProtocolSuite(t *testing.T) {
 	addr := routertest.FreeAddr(t)
 	routertest.TestProtocol(t, func() router.Protocol { return &Server{HTTP: listenOn(addr)} })
 }
+
+// A hook that comes when the server is over makes no muxer, which nobody would
+// wait for.
+func TestHookAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	s := &server{muxers: map[string]*muxer{}}
+	s.finish()
+	s.always("cam")
+	if len(s.muxers) != 0 {
+		t.Error("there is a muxer")
+	}
+}
+
+// Who asks for what does not exist does not fill the log.
+func TestNoStreamNoLines(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, Server{}, nil)
+	for range 3 {
+		if res, _ := g.get("/cam/index.m3u8"); res.StatusCode != 404 {
+			t.Errorf("status %d", res.StatusCode)
+		}
+	}
+	g.publish("cam", videoAudio(), sps1080)
+	g.get("/cam/index.m3u8")
+	if n := strings.Count(g.log.String(), `msg="muxer created"`); n != 1 {
+		t.Errorf("%d muxers in the log", n)
+	}
+}

@@ -160,6 +160,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	sv := &server{Server: &cfg, ctx: ctx, host: h, log: h.Log(), muxers: map[string]*muxer{}, page: newPage(),
 		timelines: map[string]*timeline{}}
 	defer sv.wg.Wait()
+	defer sv.finish()
 	defer cancel()
 	defer h.Router().Observe(router.Hooks{PathReady: func(e router.PathEvent) func() {
 		if cfg.AlwaysRemux {
