@@ -416,14 +416,25 @@ func TestDirectory(t *testing.T) {
 		g := newRig(t, Server{Variant: variant, Directory: dir}, nil)
 		stop := g.publish("a/cam", videoAudio(), sps1080)
 		g.watch("/a/cam/index.m3u8", 10)
-		files, _ := filepath.Glob(filepath.Join(dir, "a", "cam", "*_seg*"))
+		cam := filepath.Join(dir, "a", "cam")
+		files, _ := filepath.Glob(filepath.Join(cam, "*_seg*"))
 		if len(files) == 0 {
 			t.Errorf("%s: no segments on disk", variant)
 		}
+		var foreign []string
+		if variant == FMP4 {
+			foreign = []string{"2026-11-22_10-20-30-000000.mp4"} // a recording
+			if err := os.WriteFile(filepath.Join(cam, foreign[0]), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		stop()
-		eventually(t, "removal", func() bool {
-			_, err := os.Stat(filepath.Join(dir, "a", "cam"))
-			return os.IsNotExist(err)
+		eventually(t, "removal of what is ours", func() bool {
+			list, err := os.ReadDir(cam)
+			if len(foreign) == 0 {
+				return os.IsNotExist(err)
+			}
+			return len(list) == 1 && list[0].Name() == foreign[0]
 		})
 	}
 }

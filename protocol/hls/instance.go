@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -148,13 +149,15 @@ func (in *instance) close() {
 	}
 	entries, _ := os.ReadDir(in.dir)
 	for _, e := range entries {
-		switch filepath.Ext(e.Name()) {
-		case ".m3u8", ".mp4", ".ts":
+		if ownFile.MatchString(e.Name()) {
 			_ = os.Remove(filepath.Join(in.dir, e.Name()))
 		}
 	}
-	_ = os.Remove(in.dir) // fails if other paths have folders in it
+	_ = os.Remove(in.dir) // fails if there is something else in it: folders of other paths, recordings
 }
+
+// ownFile matches what the library writes into a directory.
+var ownFile = regexp.MustCompile(`^(index|[a-z]+[0-9]*_stream)\.m3u8$|^[0-9a-f]{12}_[a-z]+[0-9]*_(init|(seg|part)[0-9]+)\.(mp4|ts)$`)
 
 // feed writes the stream to the muxers until it ends, or they must be replaced.
 func (in *instance) feed(ctx context.Context, sub *router.Subscription) error {
