@@ -33,6 +33,7 @@ func (c *conn) request(action router.Action, t rtmpconn.Target) *router.AccessRe
 // attach makes the client a reader, of another path if the one that it asks for
 // sends it there.
 func (c *conn) attach(ctx context.Context, t rtmpconn.Target) (*router.Attachment, *router.Grant, error) {
+	asked := t.Path
 	for range maxRedirects {
 		grant, err := c.sv.host.Authorize(ctx, c.request(router.ActionRead, t))
 		if err != nil {
@@ -41,16 +42,18 @@ func (c *conn) attach(ctx context.Context, t rtmpconn.Target) (*router.Attachmen
 		att, err := grant.Attach(ctx, router.ReadOptions{Peer: c.peer()})
 		var redirect *router.RedirectError
 		if !errors.As(err, &redirect) {
+			if err == nil && t.Path != asked {
+				c.log.Info("redirected", "path", asked, "to", t.Path)
+			}
 			return att, grant, err
 		}
 		path, ok := strings.CutPrefix(redirect.URL, "/")
 		if !ok {
 			return nil, nil, &router.PathError{Op: "read", Path: t.Path, Err: errElsewhere}
 		}
-		c.log.Info("redirected", "path", t.Path, "to", path)
 		t.Path = path
 	}
-	return nil, nil, &router.PathError{Op: "read", Path: t.Path, Err: errors.New("too many redirects")}
+	return nil, nil, &router.PathError{Op: "read", Path: asked, Err: errors.New("too many redirects")}
 }
 
 // refuse tells the client why it does not get what it wants. The cause of failed

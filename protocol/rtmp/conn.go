@@ -90,6 +90,8 @@ func (c *conn) explain(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return errLeft
+	case errors.Is(err, egress.ErrWriteTimeout):
+		return fmt.Errorf("the client took nothing for %v", c.sv.cfg.WriteTimeout)
 	case errors.As(err, &ne) && ne.Timeout():
 		if c.stateNow() == "idle" {
 			return errSilent
@@ -140,8 +142,18 @@ func (c *conn) linger() {
 	if w, ok := c.net.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite()
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(c.net, 1<<20))
+	c.drain()
 }
+
+// awaitClose lets a client that has said good-bye close the connection: GStreamer takes
+// it for an error if the server does.
+func (c *conn) awaitClose() {
+	c.rw.read.Store(0)
+	_ = c.net.SetDeadline(time.Now().Add(lingerTime))
+	c.drain()
+}
+
+func (c *conn) drain() { _, _ = io.Copy(io.Discard, io.LimitReader(c.net, 1<<20)) }
 
 // recoverPanic ends the connection with what went wrong in a goroutine of its own.
 func (c *conn) recoverPanic() {

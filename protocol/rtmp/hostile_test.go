@@ -204,7 +204,7 @@ func bigUnit(n int) *media.Unit {
 // connection; others lose nothing.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	r, addr := start(t, &rtmp.Server{WriteTimeout: time.Second, WriteQueueSize: 64})
+	r, addr, log := startLogged(t, &rtmp.Server{WriteTimeout: time.Second, WriteQueueSize: 64})
 	pub, err := r.Publish(t.Context(), "cam", []media.Track{{Codec: &media.H264{SPS: sps, PPS: pps}}})
 	if err != nil {
 		t.Fatal(err)
@@ -237,6 +237,7 @@ func TestSlowReader(t *testing.T) {
 	if discarded == 0 {
 		t.Error("nothing was discarded")
 	}
+	routertest.Eventually(t, "the reason is told", func() bool { return log.Count("the client took nothing for 1s") == 1 })
 	_ = slow.NetConn().Close()
 	for i := range r.Sessions("rtmpConn") {
 		if d := i.Details.(*rtmp.Details); d.OutboundFramesDiscarded != 0 { //nolint:forcetypeassert // ours

@@ -2,6 +2,8 @@ package rtmp
 
 import (
 	"context"
+	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -19,10 +21,17 @@ func (c *conn) play(ctx context.Context, req *rtmpconn.Request) error {
 	hearing.Go(func() {
 		defer close(gone)
 		defer c.recoverPanic()
-		cancel(c.hear())
+		err := c.hear()
+		if errors.Is(err, net.ErrClosed) {
+			awaitReason(ctx)
+		}
+		cancel(err)
 	})
 	defer hearing.Wait()
-	defer func() { _ = c.raw.Close() }() // before hearing.Wait
+	defer func() { // before hearing.Wait
+		cancel(nil)
+		_ = c.raw.Close()
+	}()
 
 	target := c.rtmp.Target(req.Key)
 	att, grant, err := c.attach(ctx, target)
@@ -65,6 +74,16 @@ func (c *conn) play(ctx context.Context, req *rtmpconn.Request) error {
 		f.stop(r)
 		c.sayEnd(gone)
 		return att.Stream().Err()
+	}
+}
+
+// awaitReason leaves who closed the connection on our side the time to tell why.
+func awaitReason(ctx context.Context) {
+	t := time.NewTimer(lingerTime)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 

@@ -19,7 +19,7 @@ const analyzeTime = 4 * time.Second
 var errNoMedia = errors.New("the client publishes, but sends no media")
 
 // publish serves a client that publishes.
-func (c *conn) publish(ctx context.Context, req *rtmpconn.Request) error {
+func (c *conn) publish(ctx context.Context, req *rtmpconn.Request) (err error) {
 	target := c.rtmp.Target(req.Key)
 	grant, err := c.sv.host.Authorize(ctx, c.request(router.ActionPublish, target))
 	if err == nil {
@@ -33,7 +33,12 @@ func (c *conn) publish(ctx context.Context, req *rtmpconn.Request) error {
 		return err
 	}
 	p := &publication{c: c, grant: grant, done: make(chan struct{}), warn: warnings{log: c.log}}
-	defer p.close()
+	defer func() {
+		if errors.Is(err, errLeft) {
+			c.awaitClose()
+		}
+	}()
+	defer p.close() // before
 	err = p.run(ctx)
 	if p.pub == nil && !errors.Is(err, errLeft) {
 		return c.refuse(req, err)

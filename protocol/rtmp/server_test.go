@@ -10,8 +10,11 @@ import (
 
 	"github.com/bluenviron/gortmplib"
 
+	"github.com/org/mtx/protocol/bridge/rtmpbridge"
+	"github.com/org/mtx/protocol/bridge/rtmpconn"
 	"github.com/org/mtx/protocol/rtmp"
 	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/media"
 	"github.com/org/mtx/router/routertest"
 )
 
@@ -40,6 +43,19 @@ func start(t testing.TB, s *rtmp.Server, edit ...func(*router.Config)) (r *route
 	}
 	r = routertest.New(t, cfg)
 	return r, r.ProtocolAddrs(s.Name())[0].String()
+}
+
+// startLogged is start with a log, and more paths.
+func startLogged(t testing.TB, s *rtmp.Server, paths ...router.PathConfig) (r *router.Router, addr string, log *routertest.Log) {
+	t.Helper()
+	log = &routertest.Log{}
+	s.Addr = "127.0.0.1:0"
+	r = routertest.New(t, router.Config{
+		Protocols: []router.Protocol{s},
+		Paths:     append(paths, router.PathConfig{Name: router.AllOthers}),
+		AuthPause: -1,
+	}, router.WithLogger(log.Logger()))
+	return r, r.ProtocolAddrs(s.Name())[0].String(), log
 }
 
 // hold publishes a stream of the program.
@@ -206,16 +222,69 @@ func (redirectTo) Run(ctx context.Context, _ *router.SourceRun) error {
 	return ctx.Err()
 }
 
-// A path that sends readers to another one is followed, unseen by the client.
+// A publisher that says good-bye ends its stream at once, and may close the connection itself.
+func TestGoodBye(t *testing.T) {
+	t.Parallel()
+	r, addr := start(t, &rtmp.Server{})
+	c, err := rtmpconn.Dial(t.Context(), rtmpconn.Options{URL: "rtmp://" + addr + "/cam", Publish: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	tracks := routertest.SampleTracks()
+	enc, err := rtmpbridge.NewEncoder(tracks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := enc.AppendHead(nil, rtmpbridge.Head{Publish: true})
+	for i := range 40 {
+		for track := range 2 {
+			u := routertest.SampleUnit(track, i)
+			var codec media.Codec
+			codec, u.RandomAccess = media.Scan(tracks[track].Codec, u.Payload)
+			out = enc.AppendConfig(out, track, codec)
+			if out, _, err = enc.Append(out, track, u); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := c.WriteChunks(out); err != nil {
+		t.Fatal(err)
+	}
+	stream := routertest.WaitReady(t, r, "cam")
+	begin := time.Now()
+	if err := c.Finish(true); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-stream.Done():
+	case <-time.After(patience):
+		t.Fatal("the stream goes on")
+	}
+	for err == nil {
+		_, err = c.Read()
+	}
+	if d := time.Since(begin); d < time.Second/2 {
+		t.Errorf("the server closed the connection after %v: %v", d, err)
+	}
+}
+
+// A path that sends readers to another one is followed, unseen by the client, and told
+// once; one that leads nowhere is not.
 func TestRedirect(t *testing.T) {
 	t.Parallel()
-	r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
-		c.Paths = append(c.Paths, router.PathConfig{Name: "old", Source: redirectTo("/new")})
-	})
+	r, addr, log := startLogged(t, &rtmp.Server{}, router.PathConfig{Name: "older", Source: redirectTo("/old")},
+		router.PathConfig{Name: "old", Source: redirectTo("/new")}, router.PathConfig{Name: "loop", Source: redirectTo("/loop")})
 	publish(t, "rtmp://%s/new", addr).run(t, time.Millisecond)
 	routertest.WaitReady(t, r, "new")
-	if got := read(t, mustDial(t, false, "rtmp://%s/old", addr)); !got.key {
+	if _, err := dial(t, false, "rtmp://%s/loop", addr); err == nil || log.Count("msg=redirected") > 0 {
+		t.Errorf("a loop: %v\n%s", err, log)
+	}
+	if got := read(t, mustDial(t, false, "rtmp://%s/older", addr)); !got.key {
 		t.Errorf("%+v", got)
+	}
+	if log.Count("path=older to=new") != 1 || log.Count("msg=redirected") != 1 {
+		t.Error(log)
 	}
 }
 

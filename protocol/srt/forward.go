@@ -3,6 +3,7 @@ package srt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -72,11 +73,15 @@ func (f Forward) Run(ctx context.Context, run *router.SinkRun) error {
 	case err != nil && run.Stream.Err() != nil:
 		return router.ErrStreamClosed
 	case err != nil:
-		return err
+		return fmt.Errorf("%s: %w", c.Address(), err)
 	}
 	defer w.conn.Close()
 	run.Log.Info("publishing", "address", c.Address())
-	return w.copy(ctx)
+	err = w.copy(ctx)
+	if ctx.Err() == nil && !errors.Is(err, router.ErrStreamClosed) {
+		err = fmt.Errorf("%s: %w", c.Address(), err)
+	}
+	return err
 }
 
 // forwarding is one attempt to publish a stream on another server.

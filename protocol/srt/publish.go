@@ -3,6 +3,7 @@ package srt
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/org/mtx/protocol/bridge/mpegtsbridge"
@@ -26,6 +27,8 @@ type publication struct {
 	warned  time.Time
 	early   uint64 // before there was a stream that counts it
 
+	media atomic.Uint64 // packets of elementary streams
+
 	once sync.Once
 }
 
@@ -47,6 +50,7 @@ var errPublicationEnded = errors.New("the publication was ended by the router")
 // data takes what the client sends.
 func (p *publication) data(b []byte) {
 	_, err := p.demuxer.Write(b)
+	p.media.Store(p.demuxer.Received())
 	if err == nil && p.pub != nil {
 		if err = p.pub.Err(); errors.Is(err, router.ErrStreamClosed) {
 			err = errPublicationEnded

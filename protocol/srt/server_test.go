@@ -368,6 +368,15 @@ func TestSilentPublisher(t *testing.T) {
 	g := newRigWith(t, anyPath(), &Server{Addr: "127.0.0.1:0", ReadTimeout: 2 * time.Second})
 	g.dial("publish:silent", "")
 	routertest.Eventually(t, "the silent one is gone", func() bool { return g.log.Count("no media came in time") == 1 })
+	stuffing := make([]byte, 7*tsPacket)
+	for i := range 7 {
+		copy(stuffing[i*tsPacket:], []byte{0x47, 0x1f, 0xff, 0x10})
+	}
+	c := g.dial("publish:stuffing", "")
+	routertest.Eventually(t, "the one that sends null packets is gone", func() bool {
+		_, _ = c.Write(stuffing)
+		return g.log.Count("no media came in time") == 2
+	})
 }
 
 func TestValidate(t *testing.T) {

@@ -120,7 +120,7 @@ func (s *session) closed(_ *srtcore.Conn, err error) { s.end(err) }
 // end is idempotent.
 func (s *session) end(err error) {
 	s.mu.Lock()
-	if s.ended {
+	if s.ended || s.conn != nil && errors.Is(err, errNotOpened) { // it opened just now
 		s.mu.Unlock()
 		return
 	}
@@ -169,7 +169,7 @@ func (s *session) Close() error {
 // activity is what was seen of a client at the last look.
 type activity struct {
 	at        time.Time
-	count     uint64 // acknowledgements of a reader, data packets of a publisher
+	count     uint64 // acknowledgements of a reader, packets of elementary streams of a publisher
 	sent      uint64 // packets to a reader, at the last acknowledgement
 	discarded uint64
 	warned    time.Time
@@ -193,8 +193,8 @@ func (s *session) check(now time.Time) {
 	}
 	st := s.conn.Stats()
 	if s.pub != nil {
-		if st.PacketsReceived != s.seen.count {
-			s.seen.at, s.seen.count = now, st.PacketsReceived
+		if n := s.pub.media.Load(); n != s.seen.count {
+			s.seen.at, s.seen.count = now, n
 		} else if now.Sub(s.seen.at) >= s.sv.cfg.ReadTimeout {
 			s.conn.Close(errSilent)
 		}

@@ -71,9 +71,17 @@ func newReceiver(ctx context.Context, run *router.SourceRun) *receiver {
 }
 
 func (r *receiver) work(c *datagram.Conn, timeout time.Duration) error {
+	var valid time.Time // when media came last
+	other := false      // something else came after it
 	for {
-		chunks, err := c.Receive(timeout)
+		wait := timeout
+		if !valid.IsZero() {
+			wait = max(timeout-time.Since(valid), 0)
+		}
+		chunks, err := c.Receive(wait)
 		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && other:
+			return fmt.Errorf("no media arrived for %v, only something else", timeout)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("nothing arrived for %v", timeout)
 		case errors.Is(err, io.EOF):
@@ -81,6 +89,7 @@ func (r *receiver) work(c *datagram.Conn, timeout time.Duration) error {
 		case err != nil:
 			return fmt.Errorf("reception failed: %w", err)
 		}
+		before := r.demuxer.Received()
 		for _, b := range chunks {
 			if !c.Stream() {
 				var err error
@@ -94,6 +103,10 @@ func (r *receiver) work(c *datagram.Conn, timeout time.Duration) error {
 		}
 		if r.pub != nil && r.pub.Err() != nil {
 			return errEnded
+		}
+		other = r.demuxer.Received() == before
+		if !other || valid.IsZero() {
+			valid = time.Now()
 		}
 	}
 }

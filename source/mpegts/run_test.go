@@ -316,7 +316,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// Nothing but garbage: no stream, no end, and few lines.
+// Nothing but garbage: no stream, few lines, and it is not waited for longer than silence is.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
@@ -324,9 +324,10 @@ func TestGarbage(t *testing.T) {
 	for i := range garbage {
 		garbage[i] = bytes.Repeat([]byte{byte(i), 0x47, byte(i * 7)}, i*i)
 	}
-	r, l := pulltest.Run(t, Source{URL: udpURL(port)})
+	r, l := pulltest.Run(t, Source{URL: udpURL(port), ReadTimeout: time.Second})
 	feeder(t, "udp", fmt.Sprintf("127.0.0.1:%d", port), garbage)
 	routertest.Eventually(t, "a warning", func() bool { return strings.Contains(l.String(), "data are lost or invalid") })
+	routertest.Eventually(t, "the source gives up", func() bool { return strings.Contains(l.String(), "no media arrived for 1s") })
 	_ = r.Close()
 	if n := strings.Count(l.String(), "level=WARN"); n > 3 || strings.Contains(l.String(), "stream is available") {
 		t.Errorf("%d warnings:\n%s", n, l)

@@ -33,7 +33,7 @@ type Source struct {
 	// that of the system.
 	UDPReadBufferSize int
 
-	// ReadTimeout is how long nothing may arrive. Default 10s. A Unix socket waits
+	// ReadTimeout is how long no media may arrive. Default 10s. A Unix socket waits
 	// for its sender without limit.
 	ReadTimeout time.Duration
 }

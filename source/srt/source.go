@@ -101,8 +101,11 @@ func (p *pull) data(b []byte) {
 	if p.over {
 		return
 	}
-	p.alive.kick()
+	before := p.demuxer.Received()
 	_, err := p.demuxer.Write(b)
+	if p.demuxer.Received() != before {
+		p.alive.kick()
+	}
 	if err == nil && p.pub != nil && p.pub.Err() != nil {
 		err = errEnded
 	}

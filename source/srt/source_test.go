@@ -122,6 +122,14 @@ func TestFaults(t *testing.T) {
 	routertest.Eventually(t, "garbage is reported", func() bool { return log.Count("no transport packet") > 0 })
 	conn.Close()
 	routertest.Eventually(t, "the end is reported", func() bool { return log.Count("closed by the peer") > 0 })
+	// somebody who goes on with garbage
+	before := log.Count("no media came within 1s")
+	conn = connect()
+	routertest.Eventually(t, "the peer without media is dropped", func() bool {
+		_, _ = conn.Write(bytes.Repeat([]byte{1, 2, 3}, 400))
+		return log.Count("no media came within 1s") > before
+	})
+	conn.Close()
 	// and it works again
 	push(t, "srt://"+addr+"?conntimeo=500&latency=20&passphrase=secretword")
 	routertest.WaitReady(t, r, pulltest.Path)

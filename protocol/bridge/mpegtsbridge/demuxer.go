@@ -58,6 +58,7 @@ type Demuxer struct {
 	streams    map[uint16]*stream
 	order      []*stream
 	pending    int                // bytes that streams hold
+	received   uint64             // packets of elementary streams
 	time       mpegts.TimeDecoder // of all tracks: they share a clock
 	lastPTS    int64              // unwrapped
 	hasLastPTS bool
@@ -106,6 +107,10 @@ func (d *Demuxer) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Received returns how many packets of elementary streams have come, of those that are
+// not left out. It tells who sends media from who sends something else.
+func (d *Demuxer) Received() uint64 { return d.received }
 
 // Close delivers the units that only the end of the stream completes. It is
 // idempotent; its error is always nil.
@@ -222,6 +227,7 @@ func (d *Demuxer) compare(elements []elementary) {
 // taker gives complete packets to the codec.
 func (d *Demuxer) taker(s *stream) func(pesPacket) {
 	return func(p pesPacket) {
+		d.received++
 		switch {
 		case len(p.data) == 0:
 		case p.hasPTS:

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
 
@@ -424,6 +426,74 @@ func TestMuxerErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A key frame after a pause is decoded shortly before it is shown, not in the middle of
+// the pause, whether the order of decoding is read from pictures or from time stamps.
+func TestMuxerPause(t *testing.T) {
+	t.Parallel()
+	const frame = 3600
+	orders := [][]int64{
+		{0, 3, 1, 2, 6, 4, 5, 7, 8, 11, 9, 10, 14, 12, 13, 15},
+		{0, 3, 1, 2, 6, 4, 5, 8, 7, 11, 9, 10, 14, 12, 13, 15},
+	}
+	for _, ca := range []struct {
+		codec  media.Codec
+		file   string
+		fields bool
+		order  []int64
+	}{
+		{codec: &media.H264{}, file: "bframes.h264", order: orders[0]},
+		{codec: &media.H264{}, file: "bframes.h264", fields: true, order: orders[0]},
+		{codec: &media.H265{}, file: "bframes.h265", order: orders[1]},
+	} {
+		for _, pause := range []int64{0, 5, 3600} {
+			d := newDecodingTime(ca.codec)
+			last := int64(-1 << 40)
+			for round := range int64(3) {
+				begin := round * 16 * frame
+				if round == 2 {
+					begin += pause * 90000
+				}
+				for i, au := range pictures(t, ca.codec, "../rtmpbridge/testdata/"+ca.file) {
+					_, key := media.Scan(ca.codec, au)
+					pts := begin + ca.order[i]*frame
+					d.fields = ca.fields
+					if ca.fields {
+						d.sps, d.plain.depth = au[0], 2
+					}
+					dts, ok, err := d.next(au, pts, key)
+					if !ok || err != nil || dts <= last || dts > pts || pts-dts > 5*frame {
+						t.Errorf("%s, pause of %d s, round %d, picture %d: shown at %d, decoded at %d (%v, %v), the one before at %d",
+							ca.file, pause, round, i, pts, dts, ok, err, last)
+					}
+					last = dts
+				}
+			}
+		}
+	}
+}
+
+// pictures cuts an elementary stream in which every picture has one slice.
+func pictures(t testing.TB, c media.Codec, file string) (out [][][]byte) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nalus h264.AnnexB
+	if err := nalus.Unmarshal(b); err != nil {
+		t.Fatal(err)
+	}
+	_, is264 := c.(*media.H264)
+	var au [][]byte
+	for _, n := range nalus {
+		au = append(au, n)
+		if is264 && n[0]&0x1f <= 5 || !is264 && n[0]>>1&0x3f < 32 {
+			out, au = append(out, au), nil
+		}
+	}
+	return out
 }
 
 // Time stamps that jump do not stop the stream.

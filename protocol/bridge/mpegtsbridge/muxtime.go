@@ -7,6 +7,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 
+	"github.com/org/mtx/protocol/bridge/internal/gaps"
 	"github.com/org/mtx/router/media"
 )
 
@@ -67,6 +68,7 @@ type decodingTime struct {
 	sps     []byte // the last one, of H264
 	fields  bool   // pictures may be fields, which extract does not understand
 	plain   reorder
+	gaps    gaps.Closer
 	failed  bool // extract did, since the last key frame
 	started bool
 	first   int64 // presentation time stamp of the key frame that it began with
@@ -118,6 +120,13 @@ func (d *decodingTime) parameters(au [][]byte) {
 // next returns the decoding time stamp of an access unit. Pictures that come, or are
 // shown, before the first key frame have none, which is no error.
 func (d *decodingTime) next(au [][]byte, pts int64, key bool) (dts int64, ok bool, err error) {
+	shift := d.gaps.Shift(pts, key)
+	dts, ok, err = d.find(au, pts-shift, key)
+	return dts + shift, ok, err
+}
+
+// find is next on a timeline without gaps, which all fields are on.
+func (d *decodingTime) find(au [][]byte, pts int64, key bool) (dts int64, ok bool, err error) {
 	if d.started && (pts < d.last-jump || pts > d.last+jump) {
 		d.plain = reorder{depth: d.plain.depth}
 		d.failed, d.started = false, false

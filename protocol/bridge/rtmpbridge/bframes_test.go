@@ -78,6 +78,43 @@ func TestBFrames(t *testing.T) {
 	}
 }
 
+// A key frame after a pause is decoded shortly before it is shown, not in the middle of
+// the pause.
+func TestBFramesAfterPause(t *testing.T) {
+	t.Parallel()
+	const frame = 3600
+	h264Slice := func(n []byte) bool { return n[0]&0x1f <= 5 }
+	h265Slice := func(n []byte) bool { return n[0]>>1&0x3f < 32 }
+	for _, ca := range []struct {
+		codec media.Codec
+		aus   [][][]byte
+		order []int64
+	}{
+		{
+			&media.H264{}, accessUnits(t, "testdata/bframes.h264", h264Slice),
+			[]int64{0, 3, 1, 2, 6, 4, 5, 7, 8, 11, 9, 10, 14, 12, 13, 15},
+		},
+		{
+			&media.H265{}, accessUnits(t, "testdata/bframes.h265", h265Slice),
+			[]int64{0, 3, 1, 2, 6, 4, 5, 8, 7, 11, 9, 10, 14, 12, 13, 15},
+		},
+	} {
+		d := newDTSExtractor(ca.codec, func() [][]byte { return nil })
+		last := int64(-1 << 40)
+		for round, begin := range []int64{0, 16 * frame, 32*frame + 5*90000, 48*frame + 3605*90000} {
+			for i, au := range ca.aus {
+				pts := begin + ca.order[i]*frame
+				_, key := media.Scan(ca.codec, au)
+				dts := d.extract(au, pts, key)
+				if dts <= last || dts > pts+90*4 || pts-dts > 5*frame {
+					t.Errorf("%s, round %d, picture %d: shown at %d, decoded at %d, the one before at %d", ca.codec.Name(), round, i, pts, dts, last)
+				}
+				last = dts
+			}
+		}
+	}
+}
+
 func checkDecodeTimes(t *testing.T, c media.Codec, units []sent) {
 	t.Helper()
 	e, err := NewEncoder([]media.Track{{Codec: c}})

@@ -4,6 +4,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 
+	"github.com/org/mtx/protocol/bridge/internal/gaps"
 	"github.com/org/mtx/router/media"
 )
 
@@ -18,6 +19,7 @@ type dtsExtractor struct {
 	make func() extractor // nil: the codec has no B-frames
 	sets func() [][]byte  // parameter sets that are known from elsewhere
 	impl extractor
+	gaps gaps.Closer
 	ok   bool // the last picture was understood
 }
 
@@ -48,16 +50,17 @@ func (d *dtsExtractor) extract(au [][]byte, pts int64, key bool) int64 {
 	if d.make == nil {
 		return pts
 	}
-	dts, ok := d.try(au, pts)
+	shift := d.gaps.Shift(pts, key)
+	dts, ok := d.try(au, pts-shift)
 	if !ok && key {
-		d.impl = nil // time has jumped, or the parameters are others
-		dts, ok = d.try(au, pts)
+		d.impl = nil // time has jumped back, or the parameters are others
+		dts, ok = d.try(au, pts-shift)
 	}
 	d.ok = ok
 	if !ok {
-		dts = pts
+		return pts
 	}
-	return dts
+	return dts + shift
 }
 
 func (d *dtsExtractor) try(au [][]byte, pts int64) (int64, bool) {
