@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -205,6 +207,8 @@ type connState struct {
 	play     *session // PLAY is being answered
 	record   *session // RECORD is being answered
 	held     func()   // lets others go on when SETUP has been answered
+	nonce    string   // of Digest that the client was told
+	stale    bool     // the request has another one
 }
 
 // ConnDetails is what the Control API shows about connections; see RTSPConn
@@ -279,7 +283,34 @@ func reason(ctx context.Context, err error) string {
 	if kind, _, ok := strings.Cut(text, " ("); ok && kind == "invalid URL" {
 		return kind // without the URL, which may hold credentials
 	}
+	if version, ok := strings.CutPrefix(text, "expected 'RTSP/1.0', got "); ok {
+		return badVersion(version)
+	}
 	return text
+}
+
+// maxVersion is how long the version of a protocol may be to be shown, bytes.
+const maxVersion = 16
+
+// badVersion phrases what follows the URL of a request in place of the version; the
+// library prints the bytes as numbers. If that is not a version, it is the rest of a
+// URL with a space, which may hold credentials.
+func badVersion(numbers string) string {
+	const wrong = "invalid request line: "
+	var version []byte
+	for f := range strings.FieldsSeq(strings.Trim(numbers, "[]")) {
+		b, err := strconv.ParseUint(f, 10, 8)
+		if err != nil {
+			return wrong + "it does not end with RTSP/1.0"
+		}
+		version = append(version, byte(b))
+	}
+	name, _, ok := strings.Cut(string(version), "/")
+	isWord := func(r rune) bool { return r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '/' || r == '.' }
+	if ok && name != "" && len(version) <= maxVersion && strings.TrimFunc(string(version), isWord) == "" {
+		return fmt.Sprintf("%sthe version is %s, RTSP/1.0 is expected", wrong, version)
+	}
+	return wrong + "after the URL, RTSP/1.0 is expected; a space in a URL is written %20"
 }
 
 // Info implements router.Session.

@@ -37,6 +37,7 @@ var errUnsupportedTransport = errors.New("the requested transport is disabled")
 func (sv *server) OnRequest(c *gortsplib.ServerConn, req *base.Request) {
 	if cs, ok := c.UserData().(*connState); ok {
 		cs.spoke()
+		cs.forgetStale(req)
 	}
 	switch req.Method {
 	case base.Announce:
@@ -45,6 +46,7 @@ func (sv *server) OnRequest(c *gortsplib.ServerConn, req *base.Request) {
 			req.Body = nil // which the library refuses without parsing more
 		}
 	case base.Setup:
+		req.Header["Transport"] = knownTransports(req.Header["Transport"])
 		if !sv.allows(gortsplib.ProtocolTCP) {
 			req.Header["Transport"] = withoutTCP(req.Header["Transport"])
 		}

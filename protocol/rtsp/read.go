@@ -334,6 +334,10 @@ func (sv *server) OnResponse(c *gortsplib.ServerConn, res *base.Response) {
 	if !ok {
 		return
 	}
+	cs.challenge(res)
+	if v := res.Header["Content-Base"]; len(v) == 1 {
+		v[0] = cleanBase(v[0])
+	}
 	setup, play, record := cs.setup, cs.play, cs.record
 	cs.setup, cs.play, cs.record = nil, nil, nil
 	if cs.held != nil {

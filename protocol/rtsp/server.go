@@ -295,7 +295,7 @@ func (sv *server) signalling() (*gortsplib.Server, error) {
 		ReadTimeout:       sv.cfg.ReadTimeout,
 		WriteTimeout:      sv.cfg.WriteTimeout,
 		IdleTimeout:       idleTimeout,
-		WriteQueueSize:    sv.signallingQueue(),
+		WriteQueueSize:    sv.cfg.WriteQueueSize, // of SRTP, tunnels and multicast
 		MaxPacketSize:     sv.cfg.UDPMaxPayloadSize,
 		UDPReadBufferSize: sv.cfg.UDPReadBufferSize,
 		Listen:            sv.listen,
@@ -329,17 +329,6 @@ func (sv *server) signalling() (*gortsplib.Server, error) {
 		return tlsListener{ln, sv, conf}, nil
 	}
 	return g, nil
-}
-
-// signallingQueue is the size of the library's queue per reader. Where media of
-// plain unicast readers does not pass through it, it may be shorter: it is left to
-// tunnels and multicast, whose writers hardly wait, and costs each reader 16 bytes
-// per packet.
-func (sv *server) signallingQueue() int {
-	if sv.secure {
-		return sv.cfg.WriteQueueSize
-	}
-	return min(sv.cfg.WriteQueueSize, 256)
 }
 
 // openUDP opens the unicast sockets.

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 
+	"github.com/org/mtx/router/media"
 	"github.com/org/mtx/router/routertest"
 )
 
@@ -240,5 +242,45 @@ func TestCountersUDP(t *testing.T) {
 	})
 	if in, ok := g.r.Path("s"); !ok || in.Info().Out < 3120 || in.Info().In < 3000 {
 		t.Errorf("%+v", in.Info())
+	}
+}
+
+// The queue of the library has room for a key frame of a good camera, for all readers
+// who come through tunnels: packets enter it faster than they are written.
+func TestTunnelsLargeKeyFrame(t *testing.T) {
+	t.Parallel()
+	const size = 480_000 // bytes; 340 packets
+	g := newRig(t, anyPath(), plainServer())
+	pub, err := g.r.Publish(t.Context(), "s", []media.Track{{Codec: &media.H264{SPS: testSPS, PPS: testPPS}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pub.Close()
+	write := func(n, size int) {
+		slice := make([]byte, size)
+		slice[0] = 0x65
+		pub.Write(0, &media.Unit{PTS: int64(n) * 3000, Payload: [][]byte{slice}, RandomAccess: true})
+	}
+	var readers []*reader
+	for range 10 {
+		readers = append(readers, g.read("s", mode{protocol: gortsplib.ProtocolTCP, tunnel: gortsplib.TunnelHTTP}))
+	}
+	marked := func(rd *reader) int {
+		n := 0
+		for _, pkt := range rd.packets[[2]int{0, 96}] {
+			if pkt.Marker {
+				n++
+			}
+		}
+		return n
+	}
+	for n := range 4 {
+		write(n, []int{100, 100, 100, size}[n]) // after the first ones they are written to at once
+		for _, rd := range readers {
+			rd.await("the picture", func() bool { return marked(rd) > n })
+		}
+	}
+	if g.log.Count("discarded") != 0 {
+		t.Error("packets were discarded")
 	}
 }

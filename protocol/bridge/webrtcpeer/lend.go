@@ -26,10 +26,13 @@ type lentUDP struct {
 
 func lendUDP(c *rtcegress.Conn) *lentUDP { return &lentUDP{Conn: c} }
 
-// Close implements net.PacketConn.
+// Close implements net.PacketConn. A socket without deadlines is closed indeed.
 func (c *lentUDP) Close() error {
 	c.closed.Store(true)
-	return c.Conn.SetReadDeadline(time.Unix(1, 0))
+	if c.Conn.SetReadDeadline(time.Unix(1, 0)) == nil {
+		return nil
+	}
+	return c.Conn.Close()
 }
 
 // ReadFromAddrPort implements ice.AddrPortReaderWriter. An error ends the mux, and
@@ -95,6 +98,21 @@ func (l *lentListener) Accept() (net.Conn, error) {
 		time.Sleep(5 * time.Millisecond) // too many open files, aborted connections
 	}
 }
+
+// Addr implements net.Listener. When the mux is being closed, there is none: the mux
+// then cannot keep a connection that has come too late for it to close, and for which
+// it would wait until that is taken for abandoned.
+func (l *lentListener) Addr() net.Addr {
+	if l.closed.Load() {
+		return noAddr{}
+	}
+	return l.Listener.Addr()
+}
+
+type noAddr struct{}
+
+func (noAddr) Network() string { return "tcp" }
+func (noAddr) String() string  { return "closed" }
 
 // Close implements net.Listener. A listener without deadlines is closed indeed.
 func (l *lentListener) Close() error {

@@ -46,6 +46,9 @@ type Peer struct {
 	ended   chan struct{}
 	closing atomic.Bool
 
+	handshakes    context.Context //nolint:containedctx // of DTLS, see dtlsContext
+	endHandshakes context.CancelFunc
+
 	mu      sync.Mutex
 	timer   *time.Timer    // of the handshake
 	waiting bool           // for wg: nothing may be added
@@ -88,6 +91,7 @@ func (e *Engine) newPeer(pcs *peerSettings, servers []ICEServer, log *slog.Logge
 		engine: e, log: log,
 		connected: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 	}
+	p.handshakes, p.endHandshakes = context.WithCancel(context.Background())
 	api, err := pcs.api(e, p)
 	if err != nil {
 		return nil, err
@@ -156,6 +160,7 @@ func (p *Peer) end(reason error) {
 		p.err = reason
 		p.closing.Store(true)
 		close(p.done)
+		p.endHandshakes()
 		go func() {
 			defer p.engine.remove(p)
 			defer close(p.ended)
@@ -174,6 +179,13 @@ func (p *Peer) end(reason error) {
 			}
 		}()
 	})
+}
+
+// dtlsContext bounds a handshake. Without it, one that begins in the moment in which
+// the peer ends has nobody who ends it: the library has closed what it reads from
+// before it opens it, and waits for it when it is closed.
+func (p *Peer) dtlsContext() (context.Context, func()) {
+	return context.WithCancel(p.handshakes)
 }
 
 // Close ends the peer and waits until nothing of it is left.

@@ -71,6 +71,7 @@ func (e *Engine) settingEngine(p *Peer) webrtc.SettingEngine {
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
 	s.SetSTUNGatherTimeout(e.cfg.STUNGatherTimeout)
+	s.SetDTLSConnectContextMaker(p.dtlsContext)
 	s.SetReceiveMTU(receiveMTU)
 	s.SetSCTPMaxReceiveBufferSize(sctpBuffer)
 	s.SetSCTPMaxMessageSize(sctpMessage)
