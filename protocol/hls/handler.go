@@ -86,7 +86,11 @@ func redirect(w http.ResponseWriter, r *http.Request, to string) {
 		to = httpserver.Prefix(r) + to
 	}
 	if r.URL.RawQuery != "" {
-		to += "?" + r.URL.RawQuery
+		sep := "?"
+		if strings.Contains(to, "?") {
+			sep = "&"
+		}
+		to += sep + r.URL.RawQuery
 	}
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusFound)

@@ -57,7 +57,8 @@ func (*tickerSource) Run(ctx context.Context, run *router.SourceRun) error {
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, Server{}, nil, router.PathConfig{Name: "cam"}, router.PathConfig{Name: "empty"}, router.PathConfig{Name: "cam/inner.mp4"},
-		router.PathConfig{Name: "moved", Fallback: "/cam"}, router.PathConfig{Name: "away", Fallback: "https://example.com/x"})
+		router.PathConfig{Name: "moved", Fallback: "/cam"}, router.PathConfig{Name: "away", Fallback: "https://example.com/x"},
+		router.PathConfig{Name: "elsewhere", Fallback: "https://example.com/x?y"})
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -78,6 +79,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/cam/inner.mp4/", 200, ""},
 		{"GET", "/moved/index.m3u8?a=b", 302, "/cam/index.m3u8?a=b"},
 		{"GET", "/away/index.m3u8", 302, "https://example.com/x"},
+		{"GET", "/elsewhere/index.m3u8?a=b", 302, "https://example.com/x?y&a=b"},
 		{"POST", "/cam/index.m3u8", 405, ""},
 		{"DELETE", "/cam/", 405, ""},
 		{"OPTIONS", "/cam/index.m3u8", 204, ""},
