@@ -292,7 +292,8 @@ func TestGStreamerPublishes(t *testing.T) {
 	l.conn(t)
 	ff := start(t, "ffmpeg", "-loglevel", "error", "-i", url("read:x"), "-t", "2", "-f", "framecrc", "-")
 	out, _ := io.ReadAll(ff.out)
-	if n := bytes.Count(out, []byte("\n0, ")); n < 40 {
-		t.Errorf("FFmpeg read %d frames: %s", n, ff.errors.String())
+	// Two seconds, of which up to one is lost: this reader begins in the middle of a group of pictures.
+	if n := bytes.Count(out, []byte("\n0, ")); n < 25 {
+		t.Errorf("FFmpeg read %d frames: %s", n, out)
 	}
 }

@@ -1,6 +1,7 @@
 package srtcore
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/pbkdf2"
@@ -115,6 +116,9 @@ type cryptoState struct {
 
 	receive    [2]*sek // even, odd
 	receiveKEK kek
+	inUse      int     // keyEven or keyOdd: of the newest packets that came; keyNone before
+	since      seq     // the first of them
+	old        [2]bool // went out of use, and did not come again
 	send       [2]*sek
 	sendKEK    kek
 	current    int // keyEven or keyOdd, for sending
@@ -171,13 +175,38 @@ func (c *cryptoState) receiveKM(message []byte) error {
 	}
 	c.keyLen, c.receiveKEK = k.keyLen, kk
 	if k.keys&keyEven != 0 {
-		c.receive[0] = newSEK(keys[:k.keyLen], k.salt)
+		c.setKey(0, keys[:k.keyLen], k.salt)
 		keys = keys[k.keyLen:]
 	}
 	if k.keys&keyOdd != 0 {
-		c.receive[1] = newSEK(keys[:k.keyLen], k.salt)
+		c.setKey(1, keys[:k.keyLen], k.salt)
 	}
 	return nil
+}
+
+func (c *cryptoState) setKey(i int, key, salt []byte) {
+	if k := c.receive[i]; k != nil && bytes.Equal(k.key, key) && k.salt == [kmSalt]byte(salt) {
+		return // it is told along with the other one
+	}
+	c.receive[i], c.old[i] = newSEK(key, salt), false
+}
+
+// ready tells whether a packet can be decrypted. A key that went out of use is good for
+// packets before that only: for later ones it must have come again. With the old one
+// they would be noise.
+func (c *cryptoState) ready(key int, s seq) bool {
+	switch {
+	case key != keyEven && key != keyOdd || c.receive[key-1] == nil:
+		return false
+	case key == c.inUse || c.inUse != keyNone && s.from(c.since) < 0:
+		return true
+	case c.old[key-1]:
+		return false
+	case c.inUse != keyNone:
+		c.old[c.inUse-1] = true
+	}
+	c.inUse, c.since = key, s
+	return true
 }
 
 // renew makes the next key for sending and returns the message that announces it, along with the present one.
@@ -195,14 +224,8 @@ func (c *cryptoState) renew() ([]byte, error) {
 	return k.append(nil), nil
 }
 
-// decrypt decrypts a payload with one of the peer's keys, if that is there.
-func (c *cryptoState) decrypt(payload []byte, s seq, key int) bool {
-	if key != keyEven && key != keyOdd || c.receive[key-1] == nil {
-		return false
-	}
-	c.receive[key-1].crypt(payload, s)
-	return true
-}
+// decrypt decrypts a payload with one of the peer's keys, for which it is ready.
+func (c *cryptoState) decrypt(payload []byte, s seq, key int) { c.receive[key-1].crypt(payload, s) }
 
 var errUnwrap = errors.New("wrong passphrase")
 

@@ -132,3 +132,35 @@ func TestParseKM(t *testing.T) {
 		}
 	}
 }
+
+// A key that is used again must have come again, or what is decrypted is noise.
+func TestKeysThatAreLate(t *testing.T) {
+	t.Parallel()
+	salt := make([]byte, kmSalt)
+	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, 16) }
+	c := newCryptoState("a passphrase")
+	ask := func(want bool, k int, s seq) {
+		t.Helper()
+		if got := c.ready(k, s); got != want {
+			t.Errorf("key %d for packet %d: %v", k, s, got)
+		}
+	}
+	c.setKey(0, key(1), salt)
+	ask(true, keyEven, 10)
+	ask(false, keyOdd, 20) // announced in a message that was lost
+	ask(false, keyBoth, 20)
+	c.setKey(0, key(1), salt)
+	c.setKey(1, key(2), salt)
+	ask(true, keyOdd, 22)
+	ask(true, keyOdd, 21)
+	ask(true, keyEven, 15) // sent again
+	ask(false, keyEven, 30)
+	c.setKey(0, key(1), salt) // the announcement once more
+	c.setKey(1, key(2), salt)
+	ask(false, keyEven, 30)
+	c.setKey(0, key(3), salt)
+	c.setKey(1, key(2), salt)
+	ask(true, keyEven, 31)
+	ask(true, keyOdd, 25)
+	ask(false, keyOdd, 40)
+}

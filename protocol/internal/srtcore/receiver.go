@@ -145,6 +145,10 @@ func (c *Conn) data(b *egress.Batch, h header, payload []byte, now int64) {
 	if !rexmit {
 		r.probe.packet(h.seq, now)
 	}
+	if key := keyOf(h); key != keyNone && c.crypto != nil && !c.crypto.ready(key, h.seq) {
+		c.undecrypted(size) // its key is on the way; until then it has not come, and is asked for again
+		return
+	}
 	i := h.seq.from(r.base)
 	at := r.clock.playTime(h.ts, now, c.latency, !rexmit)
 	if i < 0 || i < len(r.ring) && i < r.end.from(r.base) && r.at(i).full {
@@ -173,6 +177,9 @@ func (c *Conn) data(b *egress.Batch, h header, payload []byte, now int64) {
 	c.drive(now, at)
 }
 
+// keyOf tells which key a packet is encrypted with.
+func keyOf(h header) int { return int(h.info&keyMask) >> keyShift }
+
 // drive makes sure that the timer loop comes in time.
 func (c *Conn) drive(now, at int64) {
 	if c.nextDrive > now && c.nextDrive <= min(at, now+ackPeriod)+tickGrain {
@@ -187,7 +194,7 @@ func (r *receiver) store(c *Conn, i int, h header, payload []byte, at int64, siz
 	s := r.at(i)
 	*s = slot{at: at, full: true}
 	r.held++
-	key := int(h.info&keyMask) >> keyShift
+	key := keyOf(h)
 	encrypted := c.crypto != nil || c.v4Secret != ""
 	if encrypted != (key != keyNone) || encrypted && c.crypto == nil {
 		c.undecrypted(size)
@@ -195,10 +202,8 @@ func (r *receiver) store(c *Conn, i int, h header, payload []byte, at int64, siz
 	}
 	buf := getPacketBuffer()
 	n := copy(buf[:], payload)
-	if encrypted && !c.crypto.decrypt(buf[:n], h.seq, key) {
-		putPacketBuffer(buf)
-		c.undecrypted(size)
-		return
+	if encrypted {
+		c.crypto.decrypt(buf[:n], h.seq, key)
 	}
 	s.buf, s.size = buf, uint16(n)
 	r.bytes += n
