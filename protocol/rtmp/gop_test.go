@@ -30,6 +30,24 @@ func largeUnit(n, key int) *media.Unit {
 	return u
 }
 
+// cached publishes on a path with the GOP cache, with a reader if others is set.
+func cached(t *testing.T, others bool, requested func()) (pub *router.Publisher, addr string) {
+	t.Helper()
+	r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
+		c.Paths[0].GOPCache.MaxBytes = router.DefaultGOPCacheBytes
+	})
+	pub, err := r.Publish(t.Context(), "cam", routertest.SampleTracks(), router.PublishOptions{RequestKeyFrame: requested})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pub.Close)
+	if others {
+		mustDial(t, false, "rtmp://%s/cam", addr)
+		routertest.WaitReaders(t, r, "cam", 1)
+	}
+	return pub, addr
+}
+
 // A reader begins with the last key frame and gets all that came since, and what
 // comes later, once.
 func TestGOPCache(t *testing.T) {
@@ -37,19 +55,8 @@ func TestGOPCache(t *testing.T) {
 	for name, others := range map[string]bool{"first reader": false, "another reader": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
-				c.Paths[0].GOPCache.MaxBytes = router.DefaultGOPCacheBytes
-			})
 			var asked atomic.Int64
-			pub, err := r.Publish(t.Context(), "cam", routertest.SampleTracks(), router.PublishOptions{RequestKeyFrame: func() { asked.Add(1) }})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer pub.Close()
-			if others {
-				mustDial(t, false, "rtmp://%s/cam", addr)
-				routertest.WaitReaders(t, r, "cam", 1)
-			}
+			pub, addr := cached(t, others, func() { asked.Add(1) })
 			const first, last = 30, 58
 			for n := first - 2; n <= last; n++ {
 				pub.Write(0, largeUnit(n, first))
@@ -102,18 +109,7 @@ func TestGOPCacheTime(t *testing.T) {
 	for name, others := range map[string]bool{"first reader": false, "another reader": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, addr := start(t, &rtmp.Server{}, func(c *router.Config) {
-				c.Paths[0].GOPCache.MaxBytes = router.DefaultGOPCacheBytes
-			})
-			pub, err := r.Publish(t.Context(), "cam", routertest.SampleTracks(), router.PublishOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer pub.Close()
-			if others {
-				mustDial(t, false, "rtmp://%s/cam", addr)
-				routertest.WaitReaders(t, r, "cam", 1)
-			}
+			pub, addr := cached(t, others, nil)
 			const first, last = 30, 80
 			for n := first; n <= last; n++ {
 				pub.Write(0, largeUnit(n, first))
