@@ -141,8 +141,8 @@ func (s *Server) Validate() error {
 	case c.UDPReadBufferSize < 0:
 		return fmt.Errorf("UDP read buffer size %d: must not be negative", c.UDPReadBufferSize)
 	}
-	if _, err := net.ResolveUDPAddr("udp", c.Addr); err != nil {
-		return fmt.Errorf("SRT address %q: %w", c.Addr, err)
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return fmt.Errorf("SRT address %q: must be HOST:PORT or :PORT", c.Addr)
 	}
 	return nil
 }

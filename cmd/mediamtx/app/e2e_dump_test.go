@@ -33,7 +33,7 @@ func TestDumpPrograms(t *testing.T) {
 		if n := strings.Count(packets, "length"); n < 10 {
 			t.Errorf("%s: tcpdump sees %d packets", kind, n)
 		}
-		if bad := regexp.MustCompile(`(?i).*(bad |incorrect|truncated|wrong|\[\|).*`).FindString(packets); bad != "" {
+		if bad := regexp.MustCompile(`(?i).*(\b(bad|incorrect|truncated|wrong)\b|\[\|).*`).FindString(packets); bad != "" {
 			t.Errorf("%s: %s", kind, bad)
 		}
 		if tshark {

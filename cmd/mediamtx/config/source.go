@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
 	"strings"
@@ -182,20 +181,4 @@ func checkRedirect(s string) error {
 		return errors.New(`must be a URL, or a path with a leading slash such as "/other"`)
 	}
 	return checkURLPort(u)
-}
-
-// checkICEServer tells what is wrong with the URL of a STUN or TURN server.
-func checkICEServer(s string) error {
-	scheme, rest, _ := strings.Cut(s, ":")
-	rest, _, _ = strings.Cut(rest, "?")
-	switch scheme {
-	case "stun", "stuns", "turn", "turns":
-		if rest != "" && !strings.ContainsAny(rest, "/@ ") {
-			_, port, err := net.SplitHostPort(rest)
-			if _, ok := parsePort(port); ok || err != nil { // no port: the default one
-				return nil //nolint:nilerr // see above
-			}
-		}
-	}
-	return errors.New(`must be the URL of a STUN or TURN server such as "stun:stun.example.com:3478"`)
 }

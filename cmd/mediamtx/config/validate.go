@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/org/mtx/auth"
+	"github.com/org/mtx/protocol/webrtc"
 	"github.com/org/mtx/router/hook"
 )
 
@@ -205,10 +206,18 @@ func (v *validator) permissions(at keyPath, l []Permission) {
 	}
 }
 
+// iceServers asks the WebRTC server, whose clients get the credentials too.
 func (v *validator) iceServers() {
 	for i, s := range v.doc.WebRTCICEServers2 {
-		if err := checkICEServer(s.URL); err != nil {
-			v.bad(keyPath{"webrtcICEServers2", strconv.Itoa(i), "url"}, &field{secret: "url"}, s.URL, err.Error())
+		at := keyPath{"webrtcICEServers2", strconv.Itoa(i)}
+		server := webrtc.ICEServer{URL: s.URL, Username: "u", Password: "p"}
+		if err := server.Validate(); err != nil {
+			v.bad(at.with("url"), &field{secret: "url"}, s.URL, reason(err))
+			continue
+		}
+		server.Username, server.Password = s.Username, s.Password
+		if err := server.Validate(); err != nil {
+			v.bad(at.with("username"), nil, s.Username, reason(err))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/org/mtx/protocol/hls"
 	"github.com/org/mtx/protocol/httpserver"
+	"github.com/org/mtx/protocol/webrtc"
 	srcrtp "github.com/org/mtx/source/rtp"
 )
 
@@ -32,9 +33,8 @@ func (v *validator) plugins() {
 	if d.HLS {
 		v.hls()
 	}
-	if d.WebRTC && !d.WebRTCIPsFromInterfaces && len(d.WebRTCAdditionalHosts) == 0 && len(d.WebRTCICEServers2) == 0 {
-		v.bad(keyPath{"webrtcIPsFromInterfaces"}, nil, "no",
-			"must be yes, unless webrtcAdditionalHosts or webrtcICEServers2 tell other addresses")
+	if d.WebRTC {
+		v.webRTC()
 	}
 	v.allowOrigins("hlsAllowOrigins", d.HLSAllowOrigins)
 	v.allowOrigins("webrtcAllowOrigins", d.WebRTCAllowOrigins)
@@ -83,6 +83,29 @@ func (v *validator) hls() {
 	check("hlsSegmentDuration", d.HLSSegmentDuration.String())
 	s.PartDuration = time.Duration(d.HLSPartDuration)
 	check("hlsPartDuration", d.HLSPartDuration.String())
+}
+
+// webRTC gives the keys to the server one after the other.
+func (v *validator) webRTC() {
+	d := v.doc
+	check := func(key keyPath, value string, s webrtc.Server) {
+		if err := s.Validate(); err != nil {
+			v.bad(key, nil, value, reason(err))
+		}
+	}
+	check(keyPath{"webrtcSTUNGatherTimeout"}, d.WebRTCSTUNGatherTimeout.String(),
+		webrtc.Server{STUNGatherTimeout: time.Duration(d.WebRTCSTUNGatherTimeout)})
+	check(keyPath{"webrtcHandshakeTimeout"}, d.WebRTCHandshakeTimeout.String(),
+		webrtc.Server{HandshakeTimeout: time.Duration(d.WebRTCHandshakeTimeout)})
+	check(keyPath{"webrtcTrackGatherTimeout"}, d.WebRTCTrackGatherTimeout.String(),
+		webrtc.Server{TrackGatherTimeout: time.Duration(d.WebRTCTrackGatherTimeout)})
+	for i, h := range d.WebRTCAdditionalHosts {
+		check(keyPath{"webrtcAdditionalHosts", strconv.Itoa(i)}, h, webrtc.Server{AdditionalHosts: []string{h}})
+	}
+	if !d.WebRTCIPsFromInterfaces && len(d.WebRTCAdditionalHosts) == 0 && len(d.WebRTCICEServers2) == 0 {
+		v.bad(keyPath{"webrtcIPsFromInterfaces"}, nil, "no",
+			"must be yes, unless webrtcAdditionalHosts or webrtcICEServers2 tell other addresses")
+	}
 }
 
 func (v *validator) allowOrigins(key string, list []string) {
