@@ -320,6 +320,37 @@ func TestTCPWriteTimeout(t *testing.T) {
 	}
 }
 
+// closeRecorder knows whether it was closed.
+type closeRecorder struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *closeRecorder) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
+
+// The goroutine that reads ends with the connection: by then the reason is known.
+func TestTCPReasonBeforeClose(t *testing.T) {
+	t.Parallel()
+	a, _ := socketPair(t, "pipe")
+	conn := &closeRecorder{Conn: a}
+	early := make(chan bool, 1)
+	c := NewTCPConn(conn, TCPOptions{
+		WriteTimeout: time.Millisecond,
+		OnError:      func(error) { early <- !conn.closed.Load() },
+	})
+	defer func() { _ = c.Close() }()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if !<-early {
+		t.Error("the connection was closed before OnError was called")
+	}
+	eventually(t, "the connection is closed", conn.closed.Load)
+}
+
 // The other side goes away: OnError is called once although many writes fail.
 func TestTCPReset(t *testing.T) {
 	t.Parallel()

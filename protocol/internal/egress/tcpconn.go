@@ -36,8 +36,9 @@ type TCPOptions struct {
 	// WriteTimeout is how long the other side may take nothing before the connection is closed. Default 10s.
 	WriteTimeout time.Duration
 
-	// OnError is called once, from a goroutine of its own, when the connection was closed because of an
-	// error in writing. It is not called after Close.
+	// OnError is called once, from a goroutine of its own, before the connection is closed because of an
+	// error in writing: who reads from it sees what follows from the error only after the error itself. It is
+	// not called after Close.
 	OnError func(error)
 }
 
@@ -183,10 +184,10 @@ func (c *TCPConn) fail(err error) {
 		c.q.clear()
 	}
 	go func() {
-		c.Conn.Close()
 		if c.o.OnError != nil {
 			c.o.OnError(err)
 		}
+		c.Conn.Close()
 	}()
 }
 
