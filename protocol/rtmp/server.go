@@ -3,7 +3,7 @@
 //
 //	r, err := mtx.New(mtx.Config{
 //		Protocols: []mtx.Protocol{&rtmp.Server{Addr: ":1935"}},
-//		Paths:     []mtx.PathConfig{{Name: "all_others"}},
+//		Paths:     []mtx.PathConfig{{Name: mtx.AllOthers}},
 //	})
 //
 // A [Server] with a certificate is an RTMPS server. Programs that want both run
@@ -31,11 +31,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/org/mtx/protocol/bridge/rtmpconn"
 	"github.com/org/mtx/protocol/internal/egress"
+	"github.com/org/mtx/protocol/internal/proxied"
 	"github.com/org/mtx/protocol/internal/tlscert"
 	"github.com/org/mtx/router"
 )
@@ -73,6 +75,11 @@ type Server struct {
 	// and those without credentials neither. Clients that begin with it by
 	// themselves are always served.
 	AskCredentials bool
+
+	// TrustedProxies are networks of proxies that tell by the PROXY protocol,
+	// version 1 or 2, whose connections they pass on: in authentication, logs and
+	// the API these have the addresses of the clients. Default: none.
+	TrustedProxies []netip.Prefix
 }
 
 var _ router.Protocol = (*Server)(nil)
@@ -165,5 +172,5 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	}
 	defer sv.pool.Close()
 	h.Log().Info("listening", "address", ln.Addr().String())
-	return h.ServeListener(ctx, ln, sv.handle)
+	return h.ServeListener(ctx, proxied.Listen(ln, cfg.TrustedProxies, h.Log()), sv.handle)
 }

@@ -9,8 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directConn returns the socket of a connection that can be written to without blocking, or nil.
+// directConn returns the socket of a connection that can be written to without blocking, or nil. A connection that
+// changes only what is read has a method that returns what it writes to.
 func directConn(c net.Conn) syscall.RawConn {
+	if s, ok := c.(interface{ Socket() net.Conn }); ok {
+		c = s.Socket()
+	}
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
