@@ -57,19 +57,35 @@ var mayImport = map[string][]string{
 	"examples": {"./..."},
 }
 
-// calls are functions that belong to the program, not to a library, and the
-// folders whose packages are programs.
+// programs are the folders whose packages are programs.
+var programs = []string{"cmd", "examples"}
+
+// forbidden packages do something in programs that only import them.
+var forbidden = []string{"net/http/pprof", "expvar", "flag"}
+
+// calls are functions and variables that belong to the program, not to a library,
+// and the folders whose packages may use them.
 var calls = []struct {
 	pkg     string
 	names   []string
 	allowed []string
 	why     string
 }{
-	{"os", []string{"Exit"}, []string{"cmd", "examples"}, "ends the host program"},
-	{"log", []string{"Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"}, []string{"cmd", "examples"}, "ends the host program"},
-	{"os/signal", []string{"Notify", "NotifyContext", "Ignore", "Reset"}, []string{"cmd", "examples"}, "signals belong to the host program"},
-	{"os", []string{"Getenv", "LookupEnv", "ExpandEnv"}, []string{"cmd", "protocol/internal/e2e"}, "reads what the caller did not give"},
-	{"log/slog", []string{"Default", "SetDefault", "Info", "Warn", "Error", "Debug"}, []string{"cmd", "examples"}, "the logger is given"},
+	{"os", []string{"Exit"}, programs, "ends the host program"},
+	{"log", []string{"Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"}, programs, "ends the host program"},
+	{"log", []string{"Print", "Printf", "Println", "Default", "New", "SetOutput"}, programs, "the logger is given"},
+	{"log/slog", []string{"Default", "SetDefault", "Info", "Warn", "Error", "Debug"}, programs, "the logger is given"},
+	{"log/slog", []string{"NewTextHandler", "NewJSONHandler"}, append(programs, "router/routertest", "source/internal/pulltest"), "the logger is given"},
+	{"fmt", []string{"Print", "Printf", "Println"}, programs, "the output belongs to the host program"},
+	{"os", []string{"Args", "Stdin", "Stdout", "Stderr"}, programs, "belongs to the host program"},
+	{"os", []string{"Chdir", "Setenv", "Unsetenv", "Clearenv"}, programs, "changes the host program"},
+	{"os/signal", []string{"Notify", "NotifyContext", "Ignore", "Reset"}, programs, "signals belong to the host program"},
+	{"os", []string{"Getenv", "LookupEnv", "ExpandEnv"}, append(programs, "protocol/internal/e2e"), "reads what the caller did not give"},
+	{"os", []string{"Environ"}, append(programs, "router/hook", "protocol/internal/e2e"), "reads what the caller did not give"}, // commands inherit it
+	{"net/http", []string{"DefaultServeMux", "Handle", "HandleFunc", "ListenAndServe", "ListenAndServeTLS"}, programs, "belongs to the host program"},
+	{"net/http", []string{"DefaultClient", "Get", "Head", "Post", "PostForm"}, programs, "has no time limit and is shared with the host program"},
+	{"github.com/prometheus/client_golang/prometheus", []string{"DefaultRegisterer", "DefaultGatherer", "Register", "MustRegister"}, programs, "the registerer is given"},
+	{"runtime/debug", []string{"SetGCPercent", "SetMemoryLimit", "SetMaxThreads", "SetMaxStack"}, programs, "changes the host program"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {
@@ -97,6 +113,11 @@ func TestImportsPointOneWay(t *testing.T) {
 func TestLibrariesLeaveTheProgramAlone(t *testing.T) {
 	t.Parallel()
 	for _, f := range sourceFiles(t) {
+		for _, p := range forbidden {
+			if _, ok := f.imports()[p]; ok && !below(f.pkg, "cmd") && !below(f.pkg, "examples") {
+				t.Errorf("%s imports %s, which is for programs", f.name, p)
+			}
+		}
 		for _, c := range calls {
 			if slices.ContainsFunc(c.allowed, func(dir string) bool { return below(f.pkg, dir) }) {
 				continue
@@ -207,7 +228,7 @@ func sourceFiles(t *testing.T) []sourceFile {
 		case d.IsDir() || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go"):
 			return nil
 		}
-		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution|parser.ParseComments)
 		out = append(out, sourceFile{name, path.Dir(name), f, fset})
 		return err
 	})

@@ -84,6 +84,23 @@
 // methods; the ones of this module have no privilege over yours. [Hooks] observe
 // what happens.
 //
+// # What there is to import
+//
+//   - protocol/rtsp, rtmp, srt, webrtc and hls are servers; all but hls can forward
+//     streams, too. protocol/httpserver says where those that speak HTTP listen: at
+//     an address of their own or in the web server of your program
+//   - source/rtsp, rtmp, srt, hls, whep, mpegts and rtp, and rpicam, pull streams
+//     from elsewhere; source/redirect sends readers there, and source/failover takes the
+//     first of several that works
+//   - standby is what a path shows while nobody publishes
+//   - record writes streams to disk and deletes old ones, playback serves them
+//   - auth has a list of users, an HTTP service and JSON Web Tokens
+//   - controlapi with its metrics and pprof is for operators, router/hook runs
+//     commands and calls webhooks
+//   - router/media is the media model, router/routertest tests plugins
+//
+// The folder examples has a small program for each of the usual wishes.
+//
 // # Names
 //
 // All types here are aliases of package router, where they are documented and

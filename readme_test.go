@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -77,7 +78,7 @@ func TestReferencesInDocuments(t *testing.T) {
 	t.Parallel()
 	makefile := read(t, "Makefile")
 	target := regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9]+)(?:`|[ \t]*#|$)")
-	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 	count := 0
 	for _, name := range documents {
 		text := read(t, name)
@@ -89,14 +90,31 @@ func TestReferencesInDocuments(t *testing.T) {
 		}
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			count++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(name), m[1])); err != nil {
+			to := filepath.Join(filepath.Dir(name), m[1])
+			if m[1] == "" {
+				to = name
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s: %v", name, err)
+			} else if m[2] != "" && !slices.Contains(anchors(t, to), m[2]) {
+				t.Errorf("%s: %s has no heading #%s", name, to, m[2])
 			}
 		}
 	}
 	if count == 0 {
 		t.Error("no references were found")
 	}
+}
+
+// anchors returns what the headings of a document are called in links.
+func anchors(t *testing.T, name string) []string {
+	t.Helper()
+	var out []string
+	for _, m := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(read(t, name), -1) {
+		plain := regexp.MustCompile("[^a-z0-9 _-]").ReplaceAllString(strings.ToLower(m[1]), "")
+		out = append(out, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return out
 }
 
 // blocks returns the blocks of code of a document that are in a language.

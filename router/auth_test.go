@@ -249,3 +249,27 @@ func TestAuthenticatorReturnsNilPointer(t *testing.T) {
 		t.Errorf("got %v, want an AuthError", err)
 	}
 }
+
+// A client that the protocol knows is not asked for more, but nobody gets to a path
+// that does not exist.
+func TestKnownClient(t *testing.T) {
+	t.Parallel()
+	cfg := config(router.PathConfig{Name: "cam"})
+	cfg.Auth = router.AuthenticatorFunc(func(context.Context, *router.AccessRequest) (router.Identity, error) {
+		return router.Identity{}, &router.AuthError{Err: errors.New("nobody gets in")}
+	})
+	cfg.AuthPause = -1
+	_, h := startHost(t, cfg)
+	q := router.AccessRequest{Action: router.ActionRead, Path: "cam", Token: "secret", Known: &router.Identity{User: "CDN"}}
+	if g := authorize(t, h, q); g.Identity().User != "CDN" {
+		t.Errorf("the client is %+v", g.Identity())
+	}
+	q.Known = nil
+	var ae *router.AuthError
+	if _, err := h.Authorize(t.Context(), &q); !errors.As(err, &ae) {
+		t.Errorf("a client that is not known: %v", err)
+	}
+	q.Known, q.Path = &router.Identity{}, "dog"
+	_, err := h.Authorize(t.Context(), &q)
+	wantErr(t, err, router.ErrPathNotFound)
+}

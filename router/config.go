@@ -54,6 +54,8 @@ type Config struct {
 // expression ("~^cam[0-9]+$") or [AllOthers]. Exact names win over regular
 // expressions, these (in order) over AllOthers.
 type PathConfig struct {
+	// Name is the name of one path, a regular expression behind "~", or [AllOthers].
+	// [ValidatePathName] tells what a name may consist of.
 	Name string
 
 	// Source brings the stream. Nil: the path waits for a publisher.
@@ -102,6 +104,7 @@ type PathConfig struct {
 
 // OnDemand starts the source with the first reader and stops it after the last.
 type OnDemand struct {
+	// Enabled says so. False: the source runs for as long as the path exists.
 	Enabled bool
 
 	// StartTimeout bounds how long the first readers wait. Default 10s.

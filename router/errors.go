@@ -50,8 +50,8 @@ var (
 // PathError is an error that happened on a path, in the manner of fs.PathError.
 type PathError struct {
 	Op   string // "open", "authorize", "publish", "read", "remove"
-	Path string
-	Err  error
+	Path string // its name
+	Err  error  // the cause, often one of the errors above
 }
 
 // Error phrases the errors that clients' scripts look for in the words that
@@ -83,6 +83,7 @@ type AuthError struct {
 	AskCredentials bool
 }
 
+// Error implements error. It is for logs: it tells the cause.
 func (e *AuthError) Error() string {
 	if e.Err == nil {
 		return "authentication failed"
@@ -99,4 +100,5 @@ type RedirectError struct {
 	URL string
 }
 
+// Error implements error.
 func (e *RedirectError) Error() string { return "redirected to " + e.URL }

@@ -57,7 +57,7 @@ type Hooks struct {
 
 // PathEvent is the subject of a hook about a path.
 type PathEvent struct {
-	Path   string
+	Path   string      // name of the path
 	Groups []string    // of the regular expression that the path matched: $0, $1...
 	Config *PathConfig // in force at that time; it must not be changed
 	Peer   Peer        // the source (PathReady, PathOnline) or the reader (ReaderAttached)
@@ -66,16 +66,16 @@ type PathEvent struct {
 
 // SessionEvent is the subject of a hook about a client.
 type SessionEvent struct {
-	Kind string // "rtspConn"...
-	ID   string
+	Kind string // see SessionInfo
+	ID   string // UUID
 }
 
 // SegmentEvent is the subject of a hook about a recorded file.
 type SegmentEvent struct {
-	Path     string
-	Groups   []string
-	Config   *PathConfig
-	File     string
+	Path     string        // name of the path
+	Groups   []string      // as in PathEvent
+	Config   *PathConfig   // in force at that time; it must not be changed
+	File     string        // name of the file, as its store knows it
 	Duration time.Duration // zero when created
 }
 

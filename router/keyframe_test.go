@@ -3,6 +3,7 @@ package router_test
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/org/mtx/router"
@@ -24,18 +25,20 @@ func askable(t *testing.T, ask func()) *router.Publisher {
 
 func TestKeyFrameRequestsAreThrottled(t *testing.T) {
 	t.Parallel()
-	var n atomic.Int64
-	s := askable(t, func() { n.Add(1) }).Stream()
-	began := time.Now()
-	s.RequestKeyFrame()
-	routertest.Eventually(t, "the first request is sent", func() bool { return n.Load() == 1 })
-	for range 1000 { // joined to one that comes later
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		s := askable(t, func() { n.Add(1) }).Stream()
+		began := time.Now()
 		s.RequestKeyFrame()
-	}
-	routertest.Eventually(t, "the second request is sent", func() bool { return n.Load() == 2 })
-	if d := time.Since(began); d < 400*time.Millisecond {
-		t.Errorf("the second request came after %v", d)
-	}
+		routertest.Eventually(t, "the first request is sent", func() bool { return n.Load() == 1 })
+		for range 1000 { // joined to one that comes later
+			s.RequestKeyFrame()
+		}
+		routertest.Eventually(t, "the second request is sent", func() bool { return n.Load() == 2 })
+		if d := time.Since(began); d < 500*time.Millisecond {
+			t.Errorf("the second request came after %v", d)
+		}
+	})
 }
 
 func TestSubscriptionsAskForKeyFrames(t *testing.T) {
@@ -53,17 +56,19 @@ func TestSubscriptionsAskForKeyFrames(t *testing.T) {
 
 func TestKeyFrameRequestsEndWithTheStream(t *testing.T) {
 	t.Parallel()
-	var n atomic.Int64
-	pub := askable(t, func() { n.Add(1) })
-	pub.Stream().RequestKeyFrame()
-	routertest.Eventually(t, "the publisher is asked", func() bool { return n.Load() == 1 })
-	pub.Stream().RequestKeyFrame() // waits
-	pub.Close()
-	pub.Stream().RequestKeyFrame()
-	time.Sleep(600 * time.Millisecond) // nothing can be waited for: longer than the pause
-	if n.Load() != 1 {
-		t.Errorf("%d requests", n.Load())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		pub := askable(t, func() { n.Add(1) })
+		pub.Stream().RequestKeyFrame()
+		routertest.Eventually(t, "the publisher is asked", func() bool { return n.Load() == 1 })
+		pub.Stream().RequestKeyFrame() // waits
+		pub.Close()
+		pub.Stream().RequestKeyFrame()
+		time.Sleep(600 * time.Millisecond) // longer than the pause
+		if n.Load() != 1 {
+			t.Errorf("%d requests", n.Load())
+		}
+	})
 }
 
 // A publisher that cannot be asked, and one that panics.
@@ -81,20 +86,22 @@ func TestKeyFrameRequestsAreOptional(t *testing.T) {
 // A request may get lost: without a key frame it is sent again.
 func TestKeyFrameRequestsAreRepeated(t *testing.T) {
 	t.Parallel()
-	var n atomic.Int64
-	asked := make(chan struct{}, 8)
-	pub := askable(t, func() { n.Add(1); asked <- struct{}{} })
-	began := time.Now()
-	pub.Stream().RequestKeyFrame()
-	<-asked
-	pub.Write(0, routertest.SampleUnit(0, 1)) // no key frame
-	<-asked
-	if d := time.Since(began); d < 900*time.Millisecond {
-		t.Errorf("the request was repeated after %v", d)
-	}
-	pub.Write(0, routertest.SampleUnit(0, 0))
-	time.Sleep(1200 * time.Millisecond) // nothing can be waited for: longer than the patience
-	if n.Load() != 2 {
-		t.Errorf("%d requests", n.Load())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		asked := make(chan struct{}, 8)
+		pub := askable(t, func() { n.Add(1); asked <- struct{}{} })
+		began := time.Now()
+		pub.Stream().RequestKeyFrame()
+		<-asked
+		pub.Write(0, routertest.SampleUnit(0, 1)) // no key frame
+		<-asked
+		if d := time.Since(began); d < time.Second {
+			t.Errorf("the request was repeated after %v", d)
+		}
+		pub.Write(0, routertest.SampleUnit(0, 0))
+		time.Sleep(1200 * time.Millisecond) // longer than the patience
+		if n.Load() != 2 {
+			t.Errorf("%d requests", n.Load())
+		}
+	})
 }

@@ -13,8 +13,6 @@ import (
 
 // An idle path costs little memory and no goroutine. Not parallel: it measures
 // the process.
-//
-//nolint:paralleltest // see above
 func TestIdlePathsAreCheap(t *testing.T) {
 	const n = 1000
 	paths := make([]router.PathConfig, n)
@@ -47,8 +45,6 @@ func heap() uint64 {
 
 // Writing costs no memory, whoever listens. Not parallel: it counts allocations
 // of the process.
-//
-//nolint:paralleltest // see above
 func TestFanOutDoesNotAllocate(t *testing.T) {
 	r := start(t, router.PathConfig{Name: "cam"})
 	pub := publish(t, r, "cam")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/org/mtx/router"
@@ -57,22 +58,24 @@ func TestOnDemand(t *testing.T) {
 
 func TestOnDemandCloseAfter(t *testing.T) {
 	t.Parallel()
-	var runs, active atomic.Int64
-	const after = 100 * time.Millisecond
-	r := start(t, router.PathConfig{Name: "~^cam.*$", Source: counted(t, &runs, &active), OnDemand: onDemand(after)})
-	read(t, r, "cam1").Close()
-	second := read(t, r, "cam1") // keeps it
-	time.Sleep(2 * after)        // nothing happens in this time: there is no condition to wait for
-	if active.Load() != 1 || runs.Load() != 1 {
-		t.Fatalf("with a reader that came in time: %d runs, %d active", runs.Load(), active.Load())
-	}
-	left := time.Now()
-	second.Close()
-	routertest.Eventually(t, "the source is stopped", func() bool { return active.Load() == 0 })
-	if d := time.Since(left); d < after {
-		t.Errorf("stopped %v after the last reader, want %v", d, after)
-	}
-	routertest.Eventually(t, "the path is forgotten", func() bool { return !live(r, "cam1") })
+	synctest.Test(t, func(t *testing.T) {
+		var runs, active atomic.Int64
+		const after = 10 * time.Second
+		r := start(t, router.PathConfig{Name: "~^cam.*$", Source: counted(t, &runs, &active), OnDemand: onDemand(after)})
+		read(t, r, "cam1").Close()
+		second := read(t, r, "cam1") // keeps it running
+		time.Sleep(2 * after)
+		if active.Load() != 1 || runs.Load() != 1 {
+			t.Fatalf("with a reader that came in time: %d runs, %d active", runs.Load(), active.Load())
+		}
+		left := time.Now()
+		second.Close()
+		routertest.Eventually(t, "the source is stopped", func() bool { return active.Load() == 0 })
+		if d := time.Since(left); d < after || d > after+100*time.Millisecond {
+			t.Errorf("stopped %v after the last reader, want %v", d, after)
+		}
+		routertest.Eventually(t, "the path is forgotten", func() bool { return !live(r, "cam1") })
+	})
 }
 
 func TestOnDemandStartTimeout(t *testing.T) {
@@ -253,18 +256,20 @@ func TestWaitingReadersAreWoken(t *testing.T) {
 // A source that nobody reads ends in time, whatever else is changed meanwhile.
 func TestOnDemandCloseAfterApply(t *testing.T) {
 	t.Parallel()
-	var runs, active atomic.Int64
-	const after = 200 * time.Millisecond
-	r := start(t, router.PathConfig{Name: "cam", Source: counted(t, &runs, &active), OnDemand: onDemand(after)})
-	read(t, r, "cam").Close()
-	left := time.Now()
-	for n := 0; active.Load() > 0; n++ {
-		if time.Since(left) > patience {
-			t.Fatal("the source goes on")
+	synctest.Test(t, func(t *testing.T) {
+		var runs, active atomic.Int64
+		const after = 200 * time.Millisecond
+		r := start(t, router.PathConfig{Name: "cam", Source: counted(t, &runs, &active), OnDemand: onDemand(after)})
+		read(t, r, "cam").Close()
+		left := time.Now()
+		for n := 0; active.Load() > 0; n++ {
+			if time.Since(left) > 2*after {
+				t.Fatal("the source goes on")
+			}
+			if err := r.AddPath(t.Context(), router.PathConfig{Name: "other", MaxReaders: n % 3}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after / 20)
 		}
-		if err := r.AddPath(t.Context(), router.PathConfig{Name: "other", MaxReaders: n % 3}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(after / 20)
-	}
+	})
 }

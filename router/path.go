@@ -204,17 +204,17 @@ func (p *Path) unusedLocked() bool {
 // PathInfo is a snapshot of a live path.
 type PathInfo struct {
 	Name       string
-	ConfigName string // name in the configuration, e.g. a regular expression
-	Source     *Peer  // nil: nobody publishes and no source is configured
-	Ready      bool
+	ConfigName string    // name in the configuration, e.g. a regular expression
+	Source     *Peer     // nil: nobody publishes and no source is configured
+	Ready      bool      // there is a stream
 	ReadyTime  time.Time // zero if not ready
 	Online     bool      // a publisher or source writes: what is ready is not a standby, or its last picture
 	OnlineTime time.Time // zero if not online
 	Tracks     []media.Track
-	In, Out    uint64 // bytes of media of the current stream
-	InErrors   uint64 // access units that were lost or damaged on arrival
-	Dropped    uint64 // units dropped by slow subscriptions
-	Readers    []Peer
+	In, Out    uint64     // bytes of media of the current stream
+	InErrors   uint64     // access units that were lost or damaged on arrival
+	Dropped    uint64     // units dropped by slow subscriptions
+	Readers    []Peer     // by type and id
 	Sinks      []SinkInfo // in the order of the configuration
 }
 

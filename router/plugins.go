@@ -136,21 +136,25 @@ const (
 
 // AccessRequest is a question to the [Authenticator].
 type AccessRequest struct {
-	Action    Action
-	Path      string // name of the path; empty for api, metrics, pprof
-	Query     string // raw query of the URL, as the client sent it
-	Protocol  string // filled in by the Host: "rtsp", "rtmp"...
-	SessionID string // UUID of the session or connection
-	UserAgent string
+	Action    Action     // what the client wants to do
+	Path      string     // name of the path; empty for api, metrics, pprof
+	Query     string     // raw query of the URL, as the client sent it
+	Protocol  string     // filled in by the Host: "rtsp", "rtmp"...
+	SessionID string     // UUID of the session or connection
+	UserAgent string     // as the client calls itself; empty if it does not
 	Addr      netip.Addr // of the client
-	User      string
-	Pass      string
-	Token     string // bearer token
+	User      string     // empty: none was sent
+	Pass      string     // in plain; empty while Verify is set
+	Token     string     // bearer token
 
 	// Verify replaces the comparison of passwords, for challenge-response
 	// schemes such as RTSP digest: it tells whether the client knows this pair
 	// of user and plain password. Nil if User and Pass are known.
 	Verify func(user, pass string) bool
+
+	// Known is set by a protocol that knows the client by a secret of its own, such
+	// as that of a content delivery network: the Authenticator is not asked.
+	Known *Identity
 }
 
 // HasCredentials tells whether the client sent credentials of any kind.

@@ -144,32 +144,23 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		return fail(ErrAlreadyPublishing)
 	}
 	p.openStandbyLocked(queue)
-	var to []int
-	fits := false
+	var to []int // nil: the tracks do not fit a stream that could go on
 	if p.stream != nil && p.stream.splice != nil {
+		var fits bool
 		if to, fits = fit(p.stream.Tracks(), tracks); !fits && p.conf.Standby != nil {
 			return fail(&TracksError{tracks, p.stream.Tracks()})
 		}
 	}
 	pub := &Publisher{path: p, peer: o.Peer, query: query, started: make(chan struct{}), done: make(chan struct{})}
+	p.dropNextLocked(ErrReplaced)
 	if takeOver && p.pub != nil {
-		p.dropNextLocked(ErrReplaced)
-		p.next, pub.stream = pub, p.stream
-		if !fits {
-			pub.stream = p.newStream(tracks, &o, queue)
-			pub.stream.setGOPCache(p.conf.GOPCache) // or nobody sees its first key frame
-			pub.stream.RequestKeyFrame()
-			to, _ = fit(tracks, tracks)
-		}
-		p.joinLocked(pub, tracks, to, &o, g)
-		pub.waits.Store(pub.w == nil)
+		p.lineUpLocked(pub, tracks, to, &o, queue)
 		return pub, nil
 	}
-	p.dropNextLocked(ErrReplaced)
 	switch {
 	case p.pub != nil:
-		p.endLocked(ErrReplaced, !fits)
-	case p.stream != nil && !fits:
+		p.endLocked(ErrReplaced, to == nil)
+	case p.stream != nil && to == nil:
 		p.endStreamLocked(ErrReplaced)
 	}
 	p.stopHoldLocked()
@@ -184,6 +175,21 @@ func (p *Path) publish(ctx context.Context, tracks []media.Track, o PublishOptio
 		p.onlineLocked(pub)
 	}
 	return pub, nil
+}
+
+// lineUpLocked makes a publication of the source the next one of the path: the present
+// one goes on until it begins, see tookOver. If the tracks do not fit (to is nil), it
+// gets a stream of its own.
+func (p *Path) lineUpLocked(pub *Publisher, tracks []media.Track, to []int, o *PublishOptions, queue int) {
+	p.next, pub.stream = pub, p.stream
+	if to == nil {
+		pub.stream = p.newStream(tracks, o, queue)
+		pub.stream.setGOPCache(p.conf.GOPCache) // or nobody sees its first key frame
+		pub.stream.RequestKeyFrame()
+		to, _ = fit(tracks, tracks)
+	}
+	p.joinLocked(pub, tracks, to, o, nil)
+	pub.waits.Store(pub.w == nil)
 }
 
 // newStream makes the stream of a publisher.

@@ -19,15 +19,15 @@ type Session interface {
 
 // SessionInfo is a snapshot of a session.
 type SessionInfo struct {
-	ID         string // UUID
-	Kind       string // "rtspSession", "webRTCSession"...: see PathReaderType and PathSourceType of the Control API
-	Created    time.Time
-	RemoteAddr string
-	Path       string
-	Query      string
-	User       string
-	State      string // "idle", "read", "publish"
-	In, Out    uint64 // bytes
+	ID         string    // UUID
+	Kind       string    // "rtspSession", "webRTCSession"...: see PathReaderType and PathSourceType of the Control API
+	Created    time.Time // when it connected
+	RemoteAddr string    // with port, where there is one
+	Path       string    // that it publishes or reads; empty while it does neither
+	Query      string    // raw query of the URL
+	User       string    // see Identity
+	State      string    // "idle", "read", "publish"
+	In, Out    uint64    // bytes
 	// Details is what else the Control API shows about sessions of this kind: a
 	// pointer to a struct with JSON tags.
 	Details any

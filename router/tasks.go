@@ -138,10 +138,11 @@ func (g gate) unlock() { <-g }
 
 // PanicError is the error of a plugin that panicked.
 type PanicError struct {
-	Value any
-	Stack []byte
+	Value any    // what it panicked with
+	Stack []byte // as text, see [debug.Stack]
 }
 
+// Error implements error, without the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // protect turns a panic of f into an error, and logs its stack.

@@ -1,7 +1,7 @@
 // Command customprotocol adds a protocol to the router: lines over TCP.
 //
-//	printf 'READ chat\n'       | nc localhost 7000
-//	printf 'PUB chat\nhello\n' | nc localhost 7000
+//	(echo PUB clock; while sleep 1; do date; done) | nc localhost 7000
+//	echo READ clock | nc localhost 7000
 package main
 
 import (

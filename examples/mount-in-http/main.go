@@ -45,7 +45,7 @@ func run(ctx context.Context, httpAddr, rtspAddr string) error {
 			&rtsp.Server{Addr: rtspAddr, Transports: []rtsp.Transport{rtsp.TCP}},
 			&hls.Server{HTTP: video},
 		},
-		Paths: []mtx.PathConfig{{Name: "all_others"}},
+		Paths: []mtx.PathConfig{{Name: mtx.AllOthers}},
 	})
 	if err != nil {
 		return err

@@ -116,7 +116,7 @@ func withRTSP(t *testing.T) (g *rig, url string) {
 	g = &rig{t: t, log: &routertest.Log{}, server: &Server{HTTP: httpserver.Listen{Addr: "127.0.0.1:0"}, UDPAddr: "127.0.0.1:0"}}
 	g.Router = routertest.New(t, router.Config{
 		Protocols: []router.Protocol{g.server, &rtsp.Server{Addr: "127.0.0.1:0", Transports: []rtsp.Transport{rtsp.TCP}}},
-		Paths:     []router.PathConfig{{Name: "all_others"}},
+		Paths:     []router.PathConfig{{Name: router.AllOthers}},
 	})
 	g.url = "http://" + g.ProtocolAddrs("webrtc")[0].String()
 	tr := &http.Transport{}

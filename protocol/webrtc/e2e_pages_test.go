@@ -49,7 +49,7 @@ func TestBrowser(t *testing.T) {
 func testSyntax(t *testing.T, _ string) {
 	script := regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 	for _, name := range []string{readPage, publishPage, readerScript, publisherScript} {
-		body, err := webFiles.ReadFile("web/" + name)
+		body, err := webFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/org/mtx/router/routertest"
 )
 
+// Clients that send their candidates later, as browsers do.
 func TestTrickle(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, Server{}, nil)
@@ -145,6 +146,7 @@ func TestICERestart(t *testing.T) {
 	routertest.Eventually(t, "media goes on", func() bool { return v.markers.Load() > before+20 })
 }
 
+// Clients that do not connect after their POST.
 func TestHandshakeTimeout(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, Server{HandshakeTimeout: 300 * time.Millisecond}, nil)
@@ -215,6 +217,7 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
+// ICE servers change without disturbing anybody.
 func TestHotReload(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, Server{}, nil)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -99,32 +98,7 @@ func (g *rig) publish(path string) (stop func()) {
 
 func (g *rig) publishUnits(path string, tracks []media.Track, unit func(track, n int) *media.Unit) (stop func()) {
 	g.t.Helper()
-	pub, err := g.Publish(context.Background(), path, tracks)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer pub.Close()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			for i := range tracks {
-				pub.Write(i, unit(i, n))
-			}
-			select {
-			case <-tick.C:
-			case <-quit:
-				return
-			case <-pub.Done():
-				return
-			}
-		}
-	}()
-	stop = sync.OnceFunc(func() { close(quit); <-done })
-	g.t.Cleanup(stop)
-	return stop
+	return routertest.Feed(g.t, g.Router, path, tracks, unit)
 }
 
 // sessionsOf returns what operators see of the sessions in a state.

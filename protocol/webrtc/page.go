@@ -20,6 +20,13 @@ const (
 	publisherScript = "publisher.js"
 )
 
+// connectionScript is what the scripts have in common. It takes the place of
+// connectionMark in them.
+const (
+	connectionScript = "connection.js"
+	connectionMark   = "  // connection.js is inserted here\n"
+)
+
 //go:embed web/*.html web/*.js
 var webFiles embed.FS
 
@@ -39,7 +46,7 @@ type pageFile struct {
 func newPages() (*pages, error) {
 	p := &pages{files: map[string]pageFile{}}
 	for _, name := range []string{readPage, publishPage, readerScript, publisherScript} {
-		body, err := webFiles.ReadFile("web/" + name)
+		body, err := webFile(name)
 		if err != nil {
 			return nil, err
 		}
@@ -50,6 +57,16 @@ func newPages() (*pages, error) {
 		p.files[name] = f
 	}
 	return p, nil
+}
+
+// webFile returns a file as browsers get it.
+func webFile(name string) ([]byte, error) {
+	body, err := webFiles.ReadFile("web/" + name)
+	if err != nil || !bytes.Contains(body, []byte(connectionMark)) {
+		return body, err
+	}
+	common, err := webFiles.ReadFile("web/" + connectionScript)
+	return bytes.Replace(body, []byte(connectionMark), common, 1), err
 }
 
 // serve answers GET and HEAD with one of the files named above. Browsers ask

@@ -3,7 +3,7 @@
 //
 //	r, err := mtx.New(mtx.Config{
 //		Protocols: []mtx.Protocol{&webrtc.Server{HTTP: httpserver.Listen{Addr: ":8889"}}},
-//		Paths:     []mtx.PathConfig{{Name: "all_others"}},
+//		Paths:     []mtx.PathConfig{{Name: mtx.AllOthers}},
 //	})
 //
 // The path "cam" is then at

@@ -78,7 +78,7 @@ type Opus struct {
 
 // Vorbis is Vorbis. The payload holds one Vorbis packet per element.
 type Vorbis struct {
-	SampleRate   int
+	SampleRate   int // Hz
 	ChannelCount int
 	// Configuration is the packed configuration of RFC 5215.
 	Configuration []byte
@@ -106,13 +106,13 @@ type MPEG1Audio struct{}
 
 // AC3 is AC-3 (Dolby Digital). The payload holds one syncframe per element.
 type AC3 struct {
-	SampleRate   int
+	SampleRate   int // Hz
 	ChannelCount int
 }
 
 // FLAC is FLAC. The payload holds one frame per element.
 type FLAC struct {
-	SampleRate   int
+	SampleRate   int // Hz
 	ChannelCount int
 	// StreamInfo is the STREAMINFO block without its header.
 	StreamInfo []byte
@@ -120,7 +120,7 @@ type FLAC struct {
 
 // Speex is Speex. The payload holds one packet per element.
 type Speex struct {
-	SampleRate int
+	SampleRate int // Hz
 	// VBR tells whether the bit rate is variable; nil if unknown.
 	VBR *bool
 }
@@ -139,7 +139,7 @@ type G722 struct{}
 // G711 is G.711. The payload holds samples in one element.
 type G711 struct {
 	MULaw        bool // PCMU, otherwise PCMA
-	SampleRate   int
+	SampleRate   int  // Hz
 	ChannelCount int
 }
 
@@ -147,7 +147,7 @@ type G711 struct {
 // samples in one element.
 type LPCM struct {
 	BitDepth     int // 8, 16, 24
-	SampleRate   int
+	SampleRate   int // Hz
 	ChannelCount int
 }
 
@@ -161,7 +161,7 @@ type MPEGTS struct{}
 // Generic is a codec that the router passes through as RTP packets, without
 // knowing what is inside. It has no payload.
 type Generic struct {
-	Media  Kind
+	Media  Kind              // as the publisher announced it
 	RTPMap string            // e.g. "custom/90000"
 	FMTP   map[string]string // format parameters
 	Rate   int               // clock rate in Hz

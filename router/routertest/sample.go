@@ -1,6 +1,14 @@
 package routertest
 
-import "github.com/org/mtx/router/media"
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/media"
+)
 
 // Parameter sets of an H264 stream of 1920x1080, baseline profile.
 const (
@@ -31,4 +39,36 @@ func SampleUnit(track, n int) *media.Unit {
 		u.Payload = [][]byte{{0x41, 0x9a, 0x24, 0x00, byte(n)}}
 	}
 	return u
+}
+
+// Feed publishes what unit returns, 50 times a second for each track, until the end
+// of the test or until stop is called.
+func Feed(t testing.TB, r *router.Router, path string, tracks []media.Track, unit func(track, n int) *media.Unit) (stop func()) {
+	t.Helper()
+	pub, err := r.Publish(context.Background(), path, tracks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer pub.Close()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			for i := range tracks {
+				pub.Write(i, unit(i, n))
+			}
+			select {
+			case <-tick.C:
+			case <-quit:
+				return
+			case <-pub.Done():
+				return
+			}
+		}
+	}()
+	stop = sync.OnceFunc(func() { close(quit); <-done })
+	t.Cleanup(stop)
+	return stop
 }

@@ -92,21 +92,27 @@ func TestSource(t *testing.T, newSource func() router.Source, serve func(t testi
 			serve(t)
 		}
 		for i := range 10 {
-			src := &watchedSource{newSource(), make(chan error, 1000)}
-			r, err := router.New(sourceConfig(src))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			var wg sync.WaitGroup
-			wg.Add(1)
-			time.AfterFunc(time.Duration(i*i)*20*time.Microsecond, func() { defer wg.Done(); _ = r.Close() })
-			within(t, "stop at once", wg.Wait)
-			checkEnds(t, src.ends)
+			stopEarly(t, newSource(), time.Duration(i*i)*20*time.Microsecond)
 		}
 	})
+}
+
+// stopEarly closes a router after a moment, whatever the source is doing then.
+func stopEarly(t *testing.T, source router.Source, after time.Duration) {
+	t.Helper()
+	src := &watchedSource{source, make(chan error, 1000)}
+	r, err := router.New(sourceConfig(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Add(1)
+	time.AfterFunc(after, func() { defer wg.Done(); _ = r.Close() })
+	within(t, "stop at once", wg.Wait)
+	checkEnds(t, src.ends)
 }
 
 func sourceConfig(src router.Source) router.Config {

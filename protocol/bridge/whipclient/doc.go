@@ -2,7 +2,7 @@
 // (draft-ietf-wish-whep), for the source that pulls and for the sink that pushes.
 // It carries offers and answers as texts and knows nothing of what is in them.
 //
-//	c, err := whipclient.New(whipclient.Options{URL: "wheps://user:pass@host/cam/whep"})
+//	c, err := whipclient.New(whipclient.Options{Protocol: whipclient.WHEP, URL: "wheps://user:pass@host/cam/whep"})
 //	defer c.Close()
 //	servers, err := c.ICEServers(ctx) // OPTIONS: what the offer may be made with
 //	s, err := c.Post(ctx, offer)      // s.Answer is the SDP of the server
