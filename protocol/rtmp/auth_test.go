@@ -70,7 +70,7 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("%s: the server did not see %s", ca.url, ca.key)
 			continue
 		}
-		if req := q.(router.AccessRequest); req.Protocol != "rtmp" || req.Action != router.ActionPublish || !req.Addr.IsLoopback() || req.SessionID == "" { //nolint:forcetypeassert // stored above
+		if req := q.(router.AccessRequest); req.Protocol != "rtmp" || req.Action != router.ActionPublish || !req.Addr.IsLoopback() || req.SessionID == "" {
 			t.Errorf("%s: request %+v", ca.url, req)
 		}
 	}

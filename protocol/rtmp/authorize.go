@@ -51,7 +51,7 @@ func (c *conn) attach(ctx context.Context, t rtmpconn.Target) (*router.Attachmen
 		if !ok {
 			return nil, nil, &router.PathError{Op: "read", Path: t.Path, Err: errElsewhere}
 		}
-		t.Path = path
+		t.Path = strings.Trim(path, "/")
 	}
 	return nil, nil, &router.PathError{Op: "read", Path: asked, Err: errors.New("too many redirects")}
 }

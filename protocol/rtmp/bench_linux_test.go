@@ -97,7 +97,7 @@ func benchServer(b *testing.B) float64 {
 	routertest.WaitReaders(b, r, "bench", benchReaders)
 	cost := measure(b, func(n int) { pub.Write(0, &media.Unit{PTS: int64(n) * 3000, Payload: benchUnit(n)}) })
 	for i := range r.Sessions("rtmpConn") {
-		d := i.Details.(*rtmp.Details) //nolint:forcetypeassert // ours
+		d := i.Details.(*rtmp.Details)
 		if d.OutboundFramesDiscarded > 0 || d.OutboundBytes < uint64(b.N*benchSize) {
 			b.Errorf("reader got %d bytes, %d messages were discarded", d.OutboundBytes, d.OutboundFramesDiscarded)
 		}

@@ -226,7 +226,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		readers := 0
 		for i := range r.Sessions("rtmpConn") {
-			d := i.Details.(*rtmp.Details) //nolint:forcetypeassert // ours
+			d := i.Details.(*rtmp.Details)
 			if d.State == "read" {
 				readers++
 				discarded = max(discarded, d.OutboundFramesDiscarded)
@@ -240,7 +240,7 @@ func TestSlowReader(t *testing.T) {
 	routertest.Eventually(t, "the reason is told", func() bool { return log.Count("the client took nothing for 1s") == 1 })
 	_ = slow.NetConn().Close()
 	for i := range r.Sessions("rtmpConn") {
-		if d := i.Details.(*rtmp.Details); d.OutboundFramesDiscarded != 0 { //nolint:forcetypeassert // ours
+		if d := i.Details.(*rtmp.Details); d.OutboundFramesDiscarded != 0 {
 			t.Errorf("the other reader lost %d pictures", d.OutboundFramesDiscarded)
 		}
 	}
@@ -259,7 +259,7 @@ func TestResume(t *testing.T) {
 	routertest.WaitReaders(t, r, "cam", 1)
 	lost := func() bool {
 		for i := range r.Sessions("rtmpConn") {
-			if i.Details.(*rtmp.Details).OutboundFramesDiscarded > 0 { //nolint:forcetypeassert // ours
+			if i.Details.(*rtmp.Details).OutboundFramesDiscarded > 0 {
 				return true
 			}
 		}

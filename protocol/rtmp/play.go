@@ -44,6 +44,9 @@ func (c *conn) play(ctx context.Context, req *rtmpconn.Request) error {
 		return c.refuseReader(ctx, req, err, gone)
 	}
 	defer f.leave()
+	if err := f.settle(ctx); err != nil {
+		return c.refuseReader(ctx, req, err, gone)
+	}
 	out := egress.NewTCPConn(c.net, egress.TCPOptions{
 		QueueBytes:   c.sv.cfg.WriteQueueSize * bytesPerMessage,
 		WriteTimeout: c.sv.cfg.WriteTimeout,

@@ -274,7 +274,7 @@ func TestGoodBye(t *testing.T) {
 func TestRedirect(t *testing.T) {
 	t.Parallel()
 	r, addr, log := startLogged(t, &rtmp.Server{}, router.PathConfig{Name: "older", Source: redirectTo("/old")},
-		router.PathConfig{Name: "old", Source: redirectTo("/new")}, router.PathConfig{Name: "loop", Source: redirectTo("/loop")})
+		router.PathConfig{Name: "old", Source: redirectTo("/new/")}, router.PathConfig{Name: "loop", Source: redirectTo("/loop")})
 	publish(t, "rtmp://%s/new", addr).run(t, time.Millisecond)
 	routertest.WaitReady(t, r, "new")
 	if _, err := dial(t, false, "rtmp://%s/loop", addr); err == nil || log.Count("msg=redirected") > 0 {

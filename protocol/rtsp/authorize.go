@@ -125,10 +125,12 @@ func (cs *connState) pathOf(req *base.Request) string {
 	return strings.TrimPrefix(req.URL.Path, "/")
 }
 
-// redirectURL makes the name of a path an absolute URL on this server.
+// redirectURL makes the name of a path an absolute URL on this server. It keeps the
+// query, where credentials may be.
 func redirectURL(req *base.Request, to string) string {
 	if !strings.HasPrefix(to, "/") || req.URL == nil {
 		return to
 	}
-	return (&base.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: to}).String()
+	query, _, _ := strings.Cut(req.URL.RawQuery, "/trackID=")
+	return (&base.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: to, RawQuery: strings.TrimSuffix(query, "/")}).String()
 }

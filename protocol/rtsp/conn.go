@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
 	"github.com/google/uuid"
 
 	"github.com/org/mtx/protocol/internal/egress"
+	"github.com/org/mtx/protocol/internal/proxied"
 	"github.com/org/mtx/router"
 )
 
@@ -27,7 +29,7 @@ func (sv *server) listen(network, addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: ln, sv: sv}, nil
+	return &listener{Listener: proxied.Listen(ln, sv.cfg.TrustedProxies, sv.log), sv: sv}, nil
 }
 
 // listener prepares accepted connections. Unlike the library, it survives a
@@ -203,12 +205,13 @@ type connState struct {
 	asked    time.Time     // the last DESCRIBE came
 	grant    *router.Grant // the last one
 	grantKey grantKey
-	setup    *session // SETUP is being answered
-	play     *session // PLAY is being answered
-	record   *session // RECORD is being answered
-	held     func()   // lets others go on when SETUP has been answered
-	nonce    string   // of Digest that the client was told
-	stale    bool     // the request has another one
+	setup    *session           // SETUP is being answered
+	play     *session           // PLAY is being answered
+	record   *session           // RECORD is being answered
+	drop     *description.Media // TEARDOWN of it is being answered
+	held     func()             // lets others go on when SETUP has been answered
+	nonce    string             // of Digest that the client was told
+	stale    bool               // the request has another one
 }
 
 // ConnDetails is what the Control API shows about connections; see RTSPConn

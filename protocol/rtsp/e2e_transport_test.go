@@ -172,7 +172,7 @@ func freePair(t *testing.T) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		port := a.LocalAddr().(*net.UDPAddr).Port //nolint:forcetypeassert // it is UDP
+		port := a.LocalAddr().(*net.UDPAddr).Port
 		b, err := net.ListenUDP("udp4", &net.UDPAddr{Port: port + 1})
 		_ = a.Close()
 		if err != nil {

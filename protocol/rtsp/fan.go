@@ -187,13 +187,13 @@ func (f *fan) refreshDescription() {
 		}
 		switch c := tracks[i].Codec.(type) {
 		case *media.H264:
-			h := t.ref.Format.(*format.H264) //nolint:forcetypeassert // made from this codec
+			h := t.ref.Format.(*format.H264) // made from this codec
 			h.SPS, h.PPS = c.SPS, c.PPS
 		case *media.H265:
-			h := t.ref.Format.(*format.H265) //nolint:forcetypeassert // made from this codec
+			h := t.ref.Format.(*format.H265) // made from this codec
 			h.VPS, h.SPS, h.PPS = c.VPS, c.SPS, c.PPS
 		case *media.MPEG4Video:
-			t.ref.Format.(*format.MPEG4Video).Config = c.Config //nolint:forcetypeassert // made from this codec
+			t.ref.Format.(*format.MPEG4Video).Config = c.Config // made from this codec
 		}
 	}
 	for _, s := range f.streams {

@@ -1,7 +1,6 @@
 package rtsp
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
@@ -11,23 +10,41 @@ import (
 // What clients send and the library does not understand.
 
 // knownTransports leaves out what nobody knows of the transports that a client
-// offers: the library would refuse all of them.
-func knownTransports(offer base.HeaderValue) base.HeaderValue {
+// offers: the library would refuse all of them. Profiles may be written in small
+// letters. If none is known, it is one that the library answers with 461 in place of
+// 400.
+func (sv *server) knownTransports(offer base.HeaderValue) base.HeaderValue {
 	if len(offer) != 1 {
 		return offer
 	}
-	left := slices.DeleteFunc(strings.Split(offer[0], ","), func(th string) bool {
-		spec, _, _ := strings.Cut(strings.TrimSpace(th), ";")
-		switch strings.TrimSpace(spec) {
+	var known []string
+	foreign := false
+	for th := range strings.SplitSeq(offer[0], ",") {
+		spec, params, _ := strings.Cut(strings.TrimSpace(th), ";")
+		spec = strings.ToUpper(strings.TrimSpace(spec))
+		switch spec {
 		case "RTP/AVP", "RTP/AVP/UDP", "RTP/AVP/TCP", "RTP/SAVP", "RTP/SAVP/UDP", "RTP/SAVP/TCP":
-			return false
+			known = append(known, spec+";"+params)
+		default:
+			foreign = foreign || strings.Contains(spec, "/")
 		}
-		return true
-	})
-	if len(left) == 0 {
-		return offer // which is refused later
 	}
-	return base.HeaderValue{strings.Join(left, ",")}
+	switch {
+	case len(known) > 0:
+		return base.HeaderValue{strings.Join(known, ",")}
+	case !foreign:
+		return offer // it is no transport at all
+	case sv.secure:
+		return base.HeaderValue{"RTP/AVP;unicast"} // without encryption
+	}
+	return base.HeaderValue{"RTP/SAVP;unicast"} // its keys would not be secret
+}
+
+// wholeServer makes "*" a URL, in requests that do not need one.
+func wholeServer(req *base.Request) {
+	if req.URL == nil {
+		req.URL = &base.URL{Scheme: "rtsp", Path: "/"}
+	}
 }
 
 // cleanBase makes the base of the URLs of tracks from what the library says, which

@@ -41,7 +41,10 @@ func TestUnknownTransports(t *testing.T) {
 	for offer, want := range map[string]base.StatusCode{
 		"RTP/AVPF;unicast;client_port=5000-5001,RTP/AVP/TCP;unicast;interleaved=2-3": base.StatusOK,
 		"RTP/AVP/TCP;unicast;interleaved=2-3, RAW/RAW/UDP;unicast":                   base.StatusOK,
-		"RTP/AVPF;unicast;client_port=5000-5001":                                     base.StatusBadRequest,
+		"rtp/avp/tcp;unicast;interleaved=2-3":                                        base.StatusOK,
+		"RTP/AVPF;unicast;client_port=5000-5001":                                     base.StatusUnsupportedTransport,
+		"RAW/RAW/UDP;unicast":                                                        base.StatusUnsupportedTransport,
+		"unicast;client_port=5000-5001":                                              base.StatusBadRequest,
 	} {
 		c := g.dial()
 		res := c.want(want, base.Setup, g.url("s")+"/trackID=0", nil, "Transport: "+offer)
@@ -49,6 +52,20 @@ func TestUnknownTransports(t *testing.T) {
 			t.Errorf("%s: %s", offer, th)
 		}
 	}
+}
+
+// Requests about the whole server are answered, with and without a session.
+func TestWholeServer(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, anyPath(), plainServer())
+	g.publish("s", overTCP, oneVideo())
+	c := g.dial()
+	c.want(base.StatusOK, base.GetParameter, "*", nil)
+	c.want(base.StatusOK, base.SetParameter, "*", nil)
+	c.want(base.StatusOK, base.Setup, g.url("s")+"/trackID=0", nil, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+	c.want(base.StatusOK, base.GetParameter, "*", nil)
+	c.want(base.StatusOK, base.Teardown, "*", nil)
+	routertest.Eventually(t, "the session is over", func() bool { return g.log.Count("session closed") == 1 })
 }
 
 func digest(user, pass, nonce, method, uri string) string {

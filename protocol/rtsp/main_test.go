@@ -51,7 +51,7 @@ func plainServer() *Server {
 
 // anyPath accepts every path.
 func anyPath() router.Config {
-	return router.Config{Paths: []router.PathConfig{{Name: "all_others"}}, AuthPause: -1}
+	return router.Config{Paths: []router.PathConfig{{Name: router.AllOthers}}, AuthPause: -1}
 }
 
 func newRig(t testing.TB, cfg router.Config, srv *Server) *rig {

@@ -38,6 +38,7 @@ func (sv *server) OnRequest(c *gortsplib.ServerConn, req *base.Request) {
 	if cs, ok := c.UserData().(*connState); ok {
 		cs.spoke()
 		cs.forgetStale(req)
+		cs.tearsDown(req)
 	}
 	switch req.Method {
 	case base.Announce:
@@ -45,8 +46,10 @@ func (sv *server) OnRequest(c *gortsplib.ServerConn, req *base.Request) {
 		if rtpbridge.CheckSDP(req.Body) != nil {
 			req.Body = nil // which the library refuses without parsing more
 		}
+	case base.GetParameter, base.SetParameter, base.Teardown:
+		wholeServer(req)
 	case base.Setup:
-		req.Header["Transport"] = knownTransports(req.Header["Transport"])
+		req.Header["Transport"] = sv.knownTransports(req.Header["Transport"])
 		if !sv.allows(gortsplib.ProtocolTCP) {
 			req.Header["Transport"] = withoutTCP(req.Header["Transport"])
 		}

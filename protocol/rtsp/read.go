@@ -19,7 +19,7 @@ import (
 )
 
 func stateOf(ss *gortsplib.ServerSession, c *gortsplib.ServerConn) (*session, *connState) {
-	return ss.UserData().(*session), c.UserData().(*connState) //nolint:forcetypeassert // set when they were opened
+	return ss.UserData().(*session), c.UserData().(*connState) // set when they were opened
 }
 
 // recoverInto turns a panic in a handler into the end of its connection.
@@ -36,7 +36,7 @@ func (sv *server) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (
 	res *base.Response, stream *gortsplib.ServerStream, err error,
 ) {
 	defer sv.recoverInto(&res, &err)
-	cs := ctx.Conn.UserData().(*connState) //nolint:forcetypeassert // set when it was opened
+	cs := ctx.Conn.UserData().(*connState) // set when it was opened
 	cs.asked = time.Now()
 	grant, err := cs.authorize(router.ActionRead, ctx.Request, cs.id, ctx.Path, ctx.Query)
 	if err == nil {
@@ -250,7 +250,7 @@ func (s *session) logReading() {
 
 // newReader makes what the fan-out writes to. s.mu is held.
 func (s *session) newReader(c mediaConn) (egress.Reader, error) {
-	medias := s.ss.Medias()
+	medias := s.sections()
 	for _, m := range medias {
 		th := s.places[m]
 		if th.InterleavedIDs == nil && th.ClientPorts == nil {
@@ -269,11 +269,11 @@ func (s *session) newReader(c mediaConn) (egress.Reader, error) {
 		}
 		return egress.NewTCPReader(c.media(), tracks), nil
 	}
-	addr, ok := netip.AddrFromSlice(c.RemoteAddr().(*net.TCPAddr).IP) //nolint:forcetypeassert // it is TCP
+	addr, ok := netip.AddrFromSlice(c.RemoteAddr().(*net.TCPAddr).IP)
 	if !ok {
 		return nil, errors.New("the client has no address")
 	}
-	addr = addr.Unmap().WithZone(c.RemoteAddr().(*net.TCPAddr).Zone) //nolint:forcetypeassert // it is TCP
+	addr = addr.Unmap().WithZone(c.RemoteAddr().(*net.TCPAddr).Zone)
 	var tracks []egress.UDPTrack
 	for _, m := range medias {
 		ports := s.places[m].ClientPorts
@@ -291,7 +291,7 @@ func (s *session) newReader(c mediaConn) (egress.Reader, error) {
 // trackIndexes are the tracks of the sections that were set up.
 func (s *session) trackIndexes() []int {
 	var out []int
-	for _, m := range s.ss.Medias() {
+	for _, m := range s.sections() {
 		for _, t := range s.fan.byMedia[m] {
 			out = append(out, t.index)
 		}

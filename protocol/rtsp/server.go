@@ -5,7 +5,7 @@
 //
 //	r, err := mtx.New(mtx.Config{
 //		Protocols: []mtx.Protocol{&rtsp.Server{Addr: ":8554"}},
-//		Paths:     []mtx.PathConfig{{Name: "all_others"}},
+//		Paths:     []mtx.PathConfig{{Name: mtx.AllOthers}},
 //	})
 //
 // A [Server] with a certificate is an RTSPS server: media is carried by SRTP, or
@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -110,6 +111,12 @@ type Server struct {
 	// WriteQueueSize is the number of packets that wait for a slow reader
 	// before packets are discarded. A power of two. Default 512.
 	WriteQueueSize int
+
+	// TrustedProxies are networks of proxies that tell by the PROXY protocol,
+	// version 1 or 2, whose connections they pass on: in authentication, logs and
+	// the API these have the addresses of the clients. UDP does not go through
+	// such proxies: let Transports be TCP only. Default: none.
+	TrustedProxies []netip.Prefix
 
 	// UDPMaxPayloadSize bounds UDP payloads, in bytes; RTP packets that do not
 	// fit are split again. Default 1452, at least 300, at most 1472.

@@ -39,7 +39,8 @@ type session struct {
 	bypass    bool      // media is written by us
 	multicast bool
 	places    map[*description.Media]headers.Transport
-	reader    egress.Reader // nil: not playing, or multicast
+	torn      map[*description.Media]bool // down, while others go on
+	reader    egress.Reader               // nil: not playing, or multicast
 	playing   bool
 	past      egress.Stats // of readers before PAUSE
 }
@@ -89,6 +90,7 @@ func (sv *server) OnSessionOpen(ctx *gortsplib.ServerHandlerOnSessionOpenCtx) {
 		remote: ctx.Conn.NetConn().RemoteAddr().String(),
 		log:    sv.log.With("session", id[:8]),
 		places: map[*description.Media]headers.Transport{},
+		torn:   map[*description.Media]bool{},
 	}
 	s.warn.log = s.log
 	ctx.Session.SetUserData(s)
@@ -321,6 +323,11 @@ func (sv *server) OnGetParameter(*gortsplib.ServerHandlerOnGetParameterCtx) (*ba
 
 // OnSetParameter implements gortsplib.ServerHandlerOnSetParameter: accepted, and
 // without effect, as clients expect.
-func (sv *server) OnSetParameter(*gortsplib.ServerHandlerOnSetParameterCtx) (*base.Response, error) {
+func (sv *server) OnSetParameter(ctx *gortsplib.ServerHandlerOnSetParameterCtx) (*base.Response, error) {
+	if cs, ok := ctx.Conn.UserData().(*connState); ok && cs.drop != nil && ctx.Session != nil {
+		if err := cs.dropSection(ctx); err != nil {
+			return &base.Response{StatusCode: base.StatusBadRequest}, err
+		}
+	}
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }

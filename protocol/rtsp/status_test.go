@@ -75,6 +75,17 @@ func TestStatusOfReaders(t *testing.T) {
 			routertest.Eventually(t, fmt.Sprintf("%q in the log", c.log), func() bool { return g.log.Count(c.log) > 0 })
 		}
 	}
+	for from, to := range map[string]string{ // credentials may be in the query
+		"relative?user=u&pass=p": "rtsp://" + g.addr + "/other/path?user=u&pass=p",
+		"absolute?user=u&pass=p": "rtsp://example.com:99/x?y=z",
+	} {
+		for method, suffix := range map[base.Method]string{base.Describe: "", base.Setup: "/trackID=0"} {
+			res := g.dial().do(method, g.url(from)+suffix, nil, tcpTransport)
+			if l := strings.Join(res.Header["Location"], ""); l != to {
+				t.Errorf("%s %s: redirected to %q, want %q", method, from, l, to)
+			}
+		}
+	}
 	p.write(0, h264Frame(96, 1, 0, 1, 100)...)
 	rd.got(0, 96, 1)
 	g.noPanic()
@@ -142,7 +153,7 @@ func TestStatusOfTransports(t *testing.T) {
 		{[]Transport{UDP}, tcp + "," + udp, 200},
 		{[]Transport{TCP}, udp + "," + tcp, 200},
 		{[]Transport{UDP, TCP}, "RTP/SAVP;unicast;client_port=5000-5001", 461},
-		{[]Transport{UDP, TCP}, "RAW/RAW/UDP;unicast", 400},
+		{[]Transport{UDP, TCP}, "RAW/RAW/UDP;unicast", 461},
 		{[]Transport{UDP, TCP}, "", 400},
 		{[]Transport{UDP, TCP}, "RTP/AVP;unicast", 400},
 		{[]Transport{UDP, TCP}, "RTP/AVP/TCP;unicast", 200},

@@ -67,7 +67,7 @@ func (s *session) acceptReader(ctx context.Context, id *streamID, grant *router.
 			if !ok {
 				return nil, fmt.Errorf("%w: %w", errElsewhere, err)
 			}
-			if grant, err = s.authorize(ctx, id, path); err != nil {
+			if grant, err = s.authorize(ctx, id, strings.Trim(path, "/")); err != nil {
 				return nil, err
 			}
 			continue

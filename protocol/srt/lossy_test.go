@@ -33,7 +33,7 @@ const lossyLatency = 1200 * time.Millisecond
 
 // A stream that is published and read over bad networks arrives as it was. The
 // other tests wait: who gets no processor for a second loses packets.
-func TestLossyNetwork(t *testing.T) { //nolint:paralleltest // see above
+func TestLossyNetwork(t *testing.T) {
 	for _, passphrase := range []string{"", "a-long-passphrase"} {
 		t.Run("passphrase "+passphrase, func(t *testing.T) {
 			t.Parallel()

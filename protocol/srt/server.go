@@ -4,7 +4,7 @@
 //
 //	r, err := mtx.New(mtx.Config{
 //		Protocols: []mtx.Protocol{&srt.Server{}},
-//		Paths:     []mtx.PathConfig{{Name: "all_others"}},
+//		Paths:     []mtx.PathConfig{{Name: mtx.AllOthers}},
 //	})
 //
 // What a client wants is in its stream id:

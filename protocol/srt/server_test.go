@@ -299,7 +299,7 @@ func TestRedirectOnDemandFallback(t *testing.T) {
 	}}
 	g := newRig(t, router.Config{Paths: []router.PathConfig{
 		{Name: "demand", Source: src, OnDemand: router.OnDemand{Enabled: true}},
-		{Name: "offline", Fallback: "/demand"},
+		{Name: "offline", Fallback: "/demand/"},
 	}})
 	c := g.read("read:offline", "")
 	c.has(0, 2)

@@ -34,7 +34,14 @@ var errMode = errors.New("the mode of the stream id must be request or publish")
 // where m is request (the default) or publish, h and t are ignored, and other
 // keys become the query; jwt and token among them are tokens. Errors hold
 // nothing of the stream id, which may be a secret at any place.
+//
+// Some clients send what was written in a URL as it is, with %23 in place of #.
 func parseStreamID(s string) (*streamID, error) {
+	if strings.HasPrefix(s, "%23!") || !strings.Contains(s, ":") {
+		if plain, err := url.PathUnescape(s); err == nil {
+			s = plain
+		}
+	}
 	var id *streamID
 	var err error
 	if rest, ok := strings.CutPrefix(s, standardPrefix); ok {
@@ -84,6 +91,9 @@ func parseStandard(s string) (*streamID, error) {
 	id := &streamID{action: router.ActionRead}
 	var query []string
 	for kv := range strings.SplitSeq(s, ",") {
+		if kv == "" { // behind the last comma
+			continue
+		}
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok || k == "" {
 			return nil, errors.New("the stream id must consist of KEY=VALUE, separated by commas")

@@ -25,6 +25,10 @@ func TestParseStreamID(t *testing.T) {
 		{"#!::m=request,r=a:b/c,u=u,s=p=q", streamID{action: read, path: "a:b/c", user: "u", pass: "p=q"}},
 		{"#!::h=host,t=stream,m=publish,r=a", streamID{action: publish, path: "a"}},
 		{"#!::r=a,token=t,k=v w", streamID{action: read, path: "a", query: "token=t&k=v+w", token: "t"}},
+		{"#!::r=a,,m=publish,", streamID{action: publish, path: "a"}},
+		{"%23!::r=a,m=publish,s=p%25", streamID{action: publish, path: "a", pass: "p%"}},
+		{"publish%3Aa%3Au%3Ap", streamID{action: publish, path: "a", user: "u", pass: "p"}},
+		{"publish:a:u:p%3A", streamID{action: publish, path: "a", user: "u", pass: "p%3A"}},
 	} {
 		got, err := parseStreamID(ca.in)
 		if err != nil || *got != ca.want {
@@ -33,7 +37,7 @@ func TestParseStreamID(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", "a", "read", "read:", ":a", "Read:a", "read:a:b:c:d:e", "#!::", "#!::m=publish", "#!::r", "#!::=x,r=a", "#!::m=both,r=a", "#!:{r=a}",
-		"secretword:a", "read:a:b:c:secretword:e",
+		"secretword:a", "read:a:b:c:secretword:e", "#!::,", "%23!::", "%zz", "secretword%3Aa",
 	} {
 		got, err := parseStreamID(in)
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/vp9"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 
+	"github.com/org/mtx/protocol/bridge/internal/gaps"
 	"github.com/org/mtx/router/media"
 )
 
@@ -102,14 +103,8 @@ func (k *h26xConverter) Append(dst []byte, data [][]byte) []byte {
 type decodingOrder struct {
 	make func() extractor
 	impl extractor
-
-	key, last int64 // presentation times: of the last key frame, and the highest one
-	count     int64 // pictures since the key frame
+	gaps gaps.Closer
 }
-
-// leastJump is the least time between two pictures that is taken for a jump, in ticks of
-// 1/90000 s, if there usually is less than a quarter of it.
-const leastJump = 90000
 
 type extractor interface {
 	Extract(au [][]byte, pts int64) (int64, error)
@@ -133,33 +128,16 @@ func newDecodingOrder(c media.Codec) decodingOrder {
 func (d *decodingOrder) reset() { d.impl = nil }
 
 func (d *decodingOrder) decodedAt(au [][]byte, pts int64, key bool, sets [][]byte) int64 {
-	if d.jumps(pts, key) {
-		d.impl = nil // or the key frame would be decoded in the middle of the silence
-	}
-	dts, ok := d.try(au, pts, sets)
+	shift := d.gaps.Shift(pts, key)
+	dts, ok := d.try(au, pts-shift, sets)
 	if !ok && key {
-		d.impl = nil // time has jumped
-		dts, ok = d.try(au, pts, sets)
+		d.impl = nil // time has jumped back
+		dts, ok = d.try(au, pts-shift, sets)
 	}
 	if !ok {
 		return pts
 	}
-	return dts
-}
-
-// jumps tells whether time has jumped forward to a key frame.
-func (d *decodingOrder) jumps(pts int64, key bool) bool {
-	if !key {
-		d.count++
-		d.last = max(d.last, pts)
-		return false
-	}
-	jump := false
-	if d.count > 1 {
-		jump = pts-d.last > max(leastJump, 4*(d.last-d.key)/(d.count-1))
-	}
-	d.key, d.last, d.count = pts, pts, 1
-	return jump
+	return dts + shift
 }
 
 func (d *decodingOrder) try(au [][]byte, pts int64, sets [][]byte) (int64, bool) {

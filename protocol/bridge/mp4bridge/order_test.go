@@ -6,8 +6,8 @@ import (
 	"github.com/org/mtx/router/media"
 )
 
-// After a jump of time, a key frame is decoded when it is shown, not in the middle of the
-// silence: segments of recordings begin where it is decoded.
+// After a jump of time, a key frame is decoded just before it is shown, not in the middle of
+// the silence: segments of recordings begin where it is decoded.
 func TestDecodingOrderAfterJump(t *testing.T) {
 	t.Parallel()
 	sets := [][]byte{[]byte("\x67\x64\x00\x28\xac\xd9\x40\x78\x02\x27\xe5\x84\x00\x00\x03\x00\x04\x00\x00\x03\x00\xf0\x3c\x60\xc6\x58"), pps}

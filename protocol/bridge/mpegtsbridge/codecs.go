@@ -10,6 +10,8 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
 
+	"github.com/org/mtx/protocol/bridge/internal/latm"
+	"github.com/org/mtx/protocol/bridge/internal/mpegaudio"
 	"github.com/org/mtx/router/media"
 )
 
@@ -49,7 +51,9 @@ type stream struct {
 	loose, framed bool
 	timed         bool // a packet with time stamp has come
 
-	codec    media.Codec // nil until its parameters are found
+	codec    media.Codec                 // nil until its parameters are found
+	mux      *mpeg4audio.StreamMuxConfig // of LATM, the last one
+	others   int                         // frames in a row with another configuration
 	language string
 	index    int // among the tracks that are written; -1 if left out
 }
@@ -72,13 +76,13 @@ func (d *Demuxer) newStream(e elementary) *stream {
 		plain(&media.MPEG1Video{})
 	case typeMPEG1Audio, typeMPEG2Audio:
 		s.codec = &media.MPEG1Audio{}
-		d.framed(s, 4, mpeg1AudioInfo, func(pts int64, f [][]byte) { d.emit(s, pts, f) })
+		d.framed(s, mpegaudio.HeaderSize, mpeg1AudioInfo, func(pts int64, f [][]byte) { d.emit(s, pts, f) })
 	case typeADTS:
 		s.kind = (*media.MPEG4Audio)(nil).Name()
 		d.framed(s, 7, adtsInfo, func(pts int64, f [][]byte) { d.adts(s, pts, f) })
 	case typeLATM:
-		s.kind = (*media.MPEG4AudioLATM)(nil).Name()
-		d.framed(s, 3, latmInfo, func(pts int64, f [][]byte) { d.latm(s, pts, f) })
+		s.kind = (*media.MPEG4Audio)(nil).Name()
+		d.framed(s, latmHeader, s.latmInfo, func(pts int64, f [][]byte) { d.latm(s, pts, f) })
 	case typeAC3:
 		d.newAC3(s)
 	case typeMetadata:
@@ -181,45 +185,64 @@ func (d *Demuxer) adts(s *stream, pts int64, frames [][]byte) {
 			d.o.Damaged(fmt.Errorf("invalid ADTS: %w", err))
 			continue
 		}
-		if s.codec == nil {
-			s.codec = &media.MPEG4Audio{Config: config}
+		if d.configured(s, config) {
+			aus = append(aus, au)
 		}
-		aus = append(aus, au)
 	}
 	if len(aus) > 0 {
 		d.emit(s, pts, aus)
 	}
 }
 
-// latm receives MPEG-4 audio whose configuration is in some of the elements.
-func (d *Demuxer) latm(s *stream, pts int64, frames [][]byte) {
-	elements := make([][]byte, len(frames))
-	for i, f := range frames {
-		elements[i] = f[3:]
-		if s.codec == nil {
-			if rate := latmRate(elements[i]); rate > 0 {
-				s.codec = &media.MPEG4AudioLATM{Rate: rate}
-			}
-		}
+// maxOtherConfigs is after how many frames in a row with another configuration they are
+// believed: a single one is damaged.
+const maxOtherConfigs = 16
+
+var errOtherConfig = errors.New("the sample rate or the channels of MPEG-4 audio are others")
+
+// configured takes the configuration of a frame of MPEG-4 audio, and tells whether the
+// frame is one of the track.
+func (d *Demuxer) configured(s *stream, config *mpeg4audio.AudioSpecificConfig) bool {
+	if s.codec == nil {
+		s.codec = &media.MPEG4Audio{Config: config}
 	}
-	if s.codec != nil { // otherwise nobody could decode it
-		d.emit(s, pts, elements)
+	track, _ := s.codec.(*media.MPEG4Audio)
+	if track == nil || track.Config.SampleRate == config.SampleRate && track.Config.ChannelConfig == config.ChannelConfig {
+		s.others = 0
+		return true
 	}
+	d.o.Damaged(errOtherConfig)
+	if s.others++; s.others >= maxOtherConfigs && d.err == nil {
+		d.err = ErrProgramChanged
+	}
+	return false
 }
 
-// latmRate returns the sample rate of an AudioMuxElement with a configuration
-// (ISO 14496-3, table 1.41), in Hz, or zero.
-func latmRate(element []byte) int {
-	e := mpeg4audio.AudioMuxElement{MuxConfigPresent: true}
-	if err := e.Unmarshal(element); err != nil {
-		return 0
+// latm receives MPEG-4 audio whose configuration is in some of the elements. It is taken out
+// of its transport, which few readers understand in the form of transport streams.
+func (d *Demuxer) latm(s *stream, pts int64, frames [][]byte) {
+	aus := make([][]byte, 0, len(frames))
+	for _, f := range frames {
+		e := mpeg4audio.AudioMuxElement{MuxConfigPresent: true, StreamMuxConfig: s.mux}
+		if err := e.Unmarshal(f[latmHeader:]); err != nil {
+			if s.mux != nil || !e.UseSameStreamMux {
+				d.o.Damaged(fmt.Errorf("invalid LATM: %w", err))
+			}
+			continue // without the configuration nobody could decode it
+		}
+		config := latm.Config(e.StreamMuxConfig)
+		if config == nil {
+			d.o.Damaged(latm.ErrNoAudio)
+			continue
+		}
+		s.mux = e.StreamMuxConfig
+		if d.configured(s, config) {
+			aus = append(aus, latm.AccessUnits(&e)...)
+		}
 	}
-	c := e.StreamMuxConfig
-	if c == nil || len(c.Programs) == 0 || c.Programs[0] == nil || len(c.Programs[0].Layers) == 0 ||
-		c.Programs[0].Layers[0] == nil || c.Programs[0].Layers[0].AudioSpecificConfig == nil {
-		return 0
+	if len(aus) > 0 {
+		d.emit(s, pts, aus)
 	}
-	return c.Programs[0].Layers[0].AudioSpecificConfig.SampleRate
 }
 
 // opus receives Opus packets behind control headers (ETSI TS Opus 0.1.3).

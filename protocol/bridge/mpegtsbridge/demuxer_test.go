@@ -82,6 +82,14 @@ var (
 	}
 )
 
+// latmConfig is what latmElement tells, latmFrame what it holds.
+var (
+	latmConfig = mpeg4audio.AudioSpecificConfig{
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 32000, ChannelConfig: 2, ChannelCount: 2, //nolint:staticcheck // the parser fills both
+	}
+	latmFrame = []byte{1, 2, 3, 4}
+)
+
 func latmElement(t testing.TB) []byte {
 	t.Helper()
 	b, err := mpeg4audio.AudioMuxElement{
@@ -89,14 +97,12 @@ func latmElement(t testing.TB) []byte {
 		StreamMuxConfig: &mpeg4audio.StreamMuxConfig{
 			Programs: []*mpeg4audio.StreamMuxConfigProgram{{
 				Layers: []*mpeg4audio.StreamMuxConfigLayer{{
-					AudioSpecificConfig: &mpeg4audio.AudioSpecificConfig{
-						Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 32000, ChannelConfig: 2, ChannelCount: 2, //nolint:staticcheck // the parser fills both
-					},
-					LatmBufferFullness: 255,
+					AudioSpecificConfig: &latmConfig,
+					LatmBufferFullness:  255,
 				}},
 			}},
 		},
-		Payloads: [][][][]byte{{{{1, 2, 3, 4}}}},
+		Payloads: [][][][]byte{{{latmFrame}}},
 	}.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -110,8 +116,9 @@ type roundTrip struct {
 	codec   codecs.Codec
 	write   func(w *mpegts.Writer, t *mpegts.Track, pts int64, payload [][]byte) error
 	want    media.Codec
-	payload [2][][]byte
-	later   int64 // PTS of the second unit, in ticks of the codec; it is written a second later
+	payload [2][][]byte // that is written, and comes
+	comes   [2][][]byte // if it is not the same
+	later   int64       // PTS of the second unit, in ticks of the codec; it is written a second later
 }
 
 func roundTrips(t testing.TB) []roundTrip {
@@ -120,36 +127,36 @@ func roundTrips(t testing.TB) []roundTrip {
 	return []roundTrip{
 		{"h264", &codecs.H264{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteH264(t, pts, pts, p)
-		}, &media.H264{}, [2][][]byte{h264Key, h264Inter}, 90000},
+		}, &media.H264{}, [2][][]byte{h264Key, h264Inter}, [2][][]byte{}, 90000},
 		{"h265", &codecs.H265{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteH265(t, pts, pts, p)
-		}, &media.H265{}, [2][][]byte{{{0x40, 1, 2}, {0x42, 1, 3}, {0x26, 1, 9, 9}}, {{0x02, 1, 4}}}, 90000},
+		}, &media.H265{}, [2][][]byte{{{0x40, 1, 2}, {0x42, 1, 3}, {0x26, 1, 9, 9}}, {{0x02, 1, 4}}}, [2][][]byte{}, 90000},
 		{"mpeg-4 video", &codecs.MPEG4Video{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteMPEG4Video(t, pts, p[0])
-		}, &media.MPEG4Video{}, [2][][]byte{{frame}, {frame}}, 90000},
+		}, &media.MPEG4Video{}, [2][][]byte{{frame}, {frame}}, [2][][]byte{}, 90000},
 		{"mpeg-2 video", &codecs.MPEG1Video{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteMPEG1Video(t, pts, p[0])
-		}, &media.MPEG1Video{}, [2][][]byte{{frame}, {frame}}, 90000},
+		}, &media.MPEG1Video{}, [2][][]byte{{frame}, {frame}}, [2][][]byte{}, 90000},
 		{"opus", &codecs.Opus{Desc: &substructs.OpusAudioDescriptor{ChannelConfigCode: 2}},
 			func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 				return w.WriteOpus(t, pts, p)
-			}, &media.Opus{ChannelCount: 2}, [2][][]byte{{{1, 2}, {3}}, {{4}}}, 48000},
+			}, &media.Opus{ChannelCount: 2}, [2][][]byte{{{1, 2}, {3}}, {{4}}}, [2][][]byte{}, 48000},
 		{"mpeg-4 audio", &codecs.MPEG4Audio{Config: aacConfig}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteMPEG4Audio(t, pts, p)
-		}, &media.MPEG4Audio{Config: &aacConfig}, [2][][]byte{{{1, 2}, {3}}, {{4}}}, 44100},
+		}, &media.MPEG4Audio{Config: &aacConfig}, [2][][]byte{{{1, 2}, {3}}, {{4}}}, [2][][]byte{}, 44100},
 		{"mpeg-4 audio latm", &codecs.MPEG4AudioLATM{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteMPEG4AudioLATM(t, pts, p)
-		}, &media.MPEG4AudioLATM{Rate: 32000}, [2][][]byte{{latm, latm}, {latm}}, 32000},
+		}, &media.MPEG4Audio{Config: &latmConfig}, [2][][]byte{{latm, latm}, {latm}}, [2][][]byte{{latmFrame, latmFrame}, {latmFrame}}, 32000},
 		{"mpeg-1 audio", &codecs.MPEG1Audio{}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteMPEG1Audio(t, pts, p)
-		}, &media.MPEG1Audio{}, [2][][]byte{{mp3Frame, mp3Frame}, {mp3Frame}}, 90000},
+		}, &media.MPEG1Audio{}, [2][][]byte{{mp3Frame, mp3Frame}, {mp3Frame}}, [2][][]byte{}, 90000},
 		{"ac-3, several frames in a packet", &codecs.AC3{SampleRate: 48000, ChannelCount: 2},
 			func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 				return w.WriteAC3(t, pts, bytes.Join(p, nil))
-			}, &media.AC3{SampleRate: 48000, ChannelCount: 2}, [2][][]byte{{ac3Frame, ac3Frame}, {ac3Frame}}, 48000},
+			}, &media.AC3{SampleRate: 48000, ChannelCount: 2}, [2][][]byte{{ac3Frame, ac3Frame}, {ac3Frame}}, [2][][]byte{}, 48000},
 		{"synchronous klv", &codecs.KLV{Synchronous: true}, func(w *mpegts.Writer, t *mpegts.Track, pts int64, p [][]byte) error {
 			return w.WriteKLV(t, pts, p[0])
-		}, &media.KLV{}, [2][][]byte{{{6, 0xe, 0x2b, 0x34}}, {{6, 0xe, 1}}}, 90000},
+		}, &media.KLV{}, [2][][]byte{{{6, 0xe, 0x2b, 0x34}}, {{6, 0xe, 1}}}, [2][][]byte{}, 90000},
 	}
 }
 
@@ -185,7 +192,11 @@ func TestRoundTrip(t *testing.T) {
 					if want := int64(i) * ca.later; u.PTS != want {
 						t.Errorf("unit %d: PTS %d, want %d", i, u.PTS, want)
 					}
-					if !reflect.DeepEqual(u.Payload, ca.payload[i]) {
+					comes := ca.payload[i]
+					if ca.comes[i] != nil {
+						comes = ca.comes[i]
+					}
+					if !reflect.DeepEqual(u.Payload, comes) {
 						t.Errorf("unit %d: payload %x", i, u.Payload)
 					}
 				}
@@ -519,4 +530,41 @@ func FuzzDemuxer(f *testing.F) {
 			t.Errorf("%d bytes are held, %d counted", held, d.pending)
 		}
 	})
+}
+
+// Parameters of audio that change for good are those of another stream; those of a single
+// frame are damage.
+func TestOtherConfig(t *testing.T) {
+	t.Parallel()
+	other := aacConfig
+	other.SampleRate = 48000
+	for _, ca := range []struct {
+		frames int // of the other configuration
+		err    error
+	}{{3, nil}, {maxOtherConfigs, ErrProgramChanged}} {
+		codec := &codecs.MPEG4Audio{Config: aacConfig}
+		stream := mux(t, codec, func(w *mpegts.Writer, track *mpegts.Track) {
+			for i := range 2*maxOtherConfigs + ca.frames {
+				codec.Config = aacConfig
+				if i >= maxOtherConfigs && i < maxOtherConfigs+ca.frames {
+					codec.Config = other
+				}
+				if err := w.WriteMPEG4Audio(track, int64(i)*2090, [][]byte{{1, 2, byte(i)}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		units := 0
+		d := NewDemuxer(DemuxerOptions{Tracks: func([]media.Track) (func(int, *media.Unit), error) {
+			return func(int, *media.Unit) { units++ }, nil
+		}})
+		_, err := d.Write(stream)
+		_ = d.Close()
+		if !errors.Is(err, ca.err) {
+			t.Errorf("%d frames: error %v, want %v", ca.frames, err, ca.err)
+		}
+		if want := 2 * maxOtherConfigs; ca.err == nil && units != want {
+			t.Errorf("%d frames: %d units, want %d", ca.frames, units, want)
+		}
+	}
 }

@@ -6,8 +6,10 @@ import (
 	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/ac3"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg1audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+
+	"github.com/org/mtx/protocol/bridge/internal/latm"
+	"github.com/org/mtx/protocol/bridge/internal/mpegaudio"
 )
 
 // frameInfo is what the header of an audio frame tells.
@@ -150,14 +152,11 @@ func adtsPayload(frame []byte) ([]byte, *mpeg4audio.AudioSpecificConfig, error) 
 }
 
 func mpeg1AudioInfo(b []byte) (frameInfo, error) {
-	var h mpeg1audio.FrameHeader
-	if err := h.Unmarshal(b); err != nil {
+	h, err := mpegaudio.Parse(b)
+	if err != nil {
 		return frameInfo{}, err
 	}
-	if h.SampleRate <= 0 {
-		return frameInfo{}, errors.New("invalid sample rate")
-	}
-	return frameInfo{h.FrameLen(), int64(h.SampleCount()) * 90000 / int64(h.SampleRate)}, nil
+	return frameInfo{h.Size, int64(h.SampleCount) * 90000 / int64(h.SampleRate)}, nil
 }
 
 // ac3Info reads a frame header. A frame has 1536 samples.
@@ -169,11 +168,18 @@ func ac3Info(b []byte) (frameInfo, error) {
 	return frameInfo{i.FrameSize(), 1536 * 90000 / int64(i.SampleRate())}, nil
 }
 
+// latmHeader is the size of the header of an AudioSyncStream, bytes.
+const latmHeader = 3
+
 // latmInfo reads the header of an AudioSyncStream, ISO 14496-3 table 1.36.
 // Durations are not known before the configuration is.
-func latmInfo(b []byte) (frameInfo, error) {
+func (s *stream) latmInfo(b []byte) (frameInfo, error) {
 	if b[0] != 0x56 || b[1]&0xe0 != 0xe0 {
 		return frameInfo{}, errors.New("LATM sync word not found")
 	}
-	return frameInfo{size: 3 + int(b[1]&0x1f)<<8 + int(b[2])}, nil
+	info := frameInfo{size: latmHeader + int(b[1]&0x1f)<<8 + int(b[2])}
+	if c := latm.Config(s.mux); c != nil {
+		info.duration = int64(s.mux.NumSubFrames+1) * mpeg4audio.SamplesPerAccessUnit * 90000 / int64(c.SampleRate)
+	}
+	return info, nil
 }

@@ -103,6 +103,7 @@ type muxCase struct {
 	payload [2][][]byte
 	later   int64 // PTS of the second unit
 	want    [2][][]byte
+	comes   string // the codec as it comes, if it is another one
 }
 
 func muxCases(t testing.TB) []muxCase {
@@ -141,10 +142,13 @@ func muxCases(t testing.TB) []muxCase {
 		{name: "opus", codec: &media.Opus{ChannelCount: 2}, payload: [2][][]byte{{bytes.Repeat([]byte{1}, 600), {3}}, {bytes.Repeat([]byte{1}, 255)}}, later: 48000},
 		{name: "opus 5.1", codec: &media.Opus{ChannelCount: 6}, payload: [2][][]byte{{{1}, {3}}, {{4}}}, later: 48000},
 		{name: "mpeg-4 audio", codec: &media.MPEG4Audio{Config: &aacConfig}, payload: [2][][]byte{{{1, 2}, {3}}, {{4}}}, later: 44100},
-		{name: "latm", codec: &media.MPEG4AudioLATM{Rate: 32000}, payload: [2][][]byte{{latm, latm}, {latm}}, later: 32000},
+		{
+			name: "latm", codec: &media.MPEG4AudioLATM{Rate: 32000}, payload: [2][][]byte{{latm, latm}, {latm}}, later: 32000,
+			want: [2][][]byte{{latmFrame, latmFrame}, {latmFrame}}, comes: "MPEG-4 Audio",
+		},
 		{
 			name: "latm with the configuration apart", codec: &media.MPEG4AudioLATM{Rate: 32000, Config: inBand.StreamMuxConfig},
-			payload: [2][][]byte{{element}, {element}}, later: 32000, want: [2][][]byte{{latm}, {latm}},
+			payload: [2][][]byte{{element}, {element}}, later: 32000, want: [2][][]byte{{latmFrame}, {latmFrame}}, comes: "MPEG-4 Audio",
 		},
 		{name: "mpeg-1 audio", codec: &media.MPEG1Audio{}, payload: [2][][]byte{{mp3Frame, mp3Frame}, {mp3Frame}}, later: 90000},
 		{name: "ac-3", codec: &media.AC3{SampleRate: 48000, ChannelCount: 2}, payload: [2][][]byte{{ac3Frame, ac3Frame}, {ac3Frame}}, later: 48000},
@@ -153,6 +157,9 @@ func muxCases(t testing.TB) []muxCase {
 	for i := range cases {
 		if cases[i].want[0] == nil {
 			cases[i].want = cases[i].payload
+		}
+		if cases[i].comes == "" {
+			cases[i].comes = cases[i].codec.Name()
 		}
 	}
 	return cases
@@ -175,7 +182,7 @@ func TestMuxer(t *testing.T) {
 			if len(got.damaged) != 0 || len(got.tracks) != 1 {
 				t.Fatalf("tracks: %v, damaged: %v", got.tracks, got.damaged)
 			}
-			if got.tracks[0].Codec.Name() != ca.codec.Name() || got.tracks[0].Codec.ClockRate() != ca.codec.ClockRate() {
+			if got.tracks[0].Codec.Name() != ca.comes || got.tracks[0].Codec.ClockRate() != ca.codec.ClockRate() {
 				t.Errorf("codec %+v", got.tracks[0].Codec)
 			}
 			if o, ok := ca.codec.(*media.Opus); ok && !reflect.DeepEqual(got.tracks[0].Codec, o) {

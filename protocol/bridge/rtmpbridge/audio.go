@@ -2,10 +2,11 @@ package rtmpbridge
 
 import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/ac3"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg1audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
 
+	"github.com/org/mtx/protocol/bridge/internal/latm"
+	"github.com/org/mtx/protocol/bridge/internal/mpegaudio"
 	"github.com/org/mtx/router/media"
 )
 
@@ -15,16 +16,20 @@ func duration(c media.Codec, frame []byte) int64 {
 	switch c := c.(type) {
 	case *media.MPEG4Audio:
 		return mpeg4audio.SamplesPerAccessUnit
+	case *media.MPEG4AudioLATM:
+		if asc := latm.Config(c.Config); asc != nil {
+			return mpeg4audio.SamplesPerAccessUnit * int64(c.Rate) / int64(asc.SampleRate)
+		}
 	case *media.Opus:
 		return opus.PacketDuration2(frame)
 	case *media.AC3:
 		return ac3.SamplesPerFrame
 	case *media.MPEG1Audio:
-		var h mpeg1audio.FrameHeader
-		if h.Unmarshal(frame) != nil || h.SampleRate <= 0 {
+		h, err := mpegaudio.Parse(frame)
+		if err != nil {
 			return 0
 		}
-		return int64(h.SampleCount()) * int64(c.ClockRate()) / int64(h.SampleRate)
+		return int64(h.SampleCount) * int64(c.ClockRate()) / int64(h.SampleRate)
 	case *media.G711:
 		return int64(len(frame) / max(1, c.ChannelCount))
 	case *media.LPCM:

@@ -59,7 +59,7 @@ func (t *decTrack) learn(g *tag) {
 	case codecVP9:
 		t.codec = &media.VP9{}
 	case codecAV1:
-		if c, _ := media.Scan(&media.AV1{}, splitOBUs(g.data)); len(c.(*media.AV1).SequenceHeader) > 0 { //nolint:forcetypeassert // Scan keeps the type
+		if c, _ := media.Scan(&media.AV1{}, splitOBUs(g.data)); len(c.(*media.AV1).SequenceHeader) > 0 { // Scan keeps the type
 			t.codec = c
 		}
 	case codecOpus:

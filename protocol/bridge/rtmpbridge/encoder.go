@@ -3,6 +3,7 @@ package rtmpbridge
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/org/mtx/router/media"
 )
@@ -72,9 +73,20 @@ func NewEncoder(tracks []media.Track) (*Encoder, error) {
 // Skipped returns the tracks that are left out.
 func (e *Encoder) Skipped() []Skipped { return e.skipped }
 
-// Carries tells whether a track is sent.
+// Carries tells whether a track is sent. MPEG-1/2 audio no longer is when its first frame
+// turns out to be of a layer that RTMP cannot carry.
 func (e *Encoder) Carries(track int) bool {
 	return track >= 0 && track < len(e.tracks) && e.tracks[track] != nil
+}
+
+// Undecided tells whether only a frame that is still to come tells if a track is sent.
+func (e *Encoder) Undecided() bool {
+	return slices.ContainsFunc(e.tracks, func(t *encTrack) bool { return t != nil && t.fourCC == codecMP3 && !t.started })
+}
+
+// CarriesAny tells whether any track is sent.
+func (e *Encoder) CarriesAny() bool {
+	return slices.ContainsFunc(e.tracks, func(t *encTrack) bool { return t != nil })
 }
 
 // First tells whether a track is the first of its kind. Who does not know enhanced
@@ -154,7 +166,7 @@ func (e *Encoder) Append(dst []byte, track int, u *media.Unit) ([]byte, int, err
 	if t.video {
 		return e.appendVideo(dst, t, u)
 	}
-	return e.appendAudio(dst, t, u)
+	return e.appendAudio(dst, track, u)
 }
 
 // time turns milliseconds of the stream into a time stamp.
@@ -207,16 +219,23 @@ func (e *Encoder) appendVideo(dst []byte, t *encTrack, u *media.Unit) ([]byte, i
 	return m.end(), 1, nil
 }
 
-func (e *Encoder) appendAudio(dst []byte, t *encTrack, u *media.Unit) ([]byte, int, error) {
+func (e *Encoder) appendAudio(dst []byte, track int, u *media.Unit) ([]byte, int, error) {
+	t := e.tracks[track]
 	rate := int64(t.codec.ClockRate())
 	at, n := u.PTS, 0
-	var err error
-	for _, frame := range u.Payload {
+	frames, err := t.frames(u.Payload)
+	for _, frame := range frames {
 		if len(frame) == 0 || len(frame) > maxMessage {
 			continue
 		}
-		if reason := t.check(frame); reason != "" {
+		if reason, other := t.check(frame); reason != "" {
 			err = errors.New(reason)
+			if other && !t.started {
+				// players would wait for it for long, if it was in the metadata
+				e.tracks[track] = nil
+				e.skipped = append(e.skipped, Skipped{track, reason})
+				return dst, n, err
+			}
 			continue
 		}
 		ts := e.time(t, milliseconds(at, rate))

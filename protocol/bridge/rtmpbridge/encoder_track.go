@@ -7,8 +7,10 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg1audio"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
+	"github.com/org/mtx/protocol/bridge/internal/latm"
+	"github.com/org/mtx/protocol/bridge/internal/mpegaudio"
 	"github.com/org/mtx/router/media"
 )
 
@@ -70,6 +72,11 @@ func (t *encTrack) choose(c media.Codec) string {
 		t.fourCC = codecAC3
 	case *media.MPEG4Audio:
 		// rate and channels are fixed, the configuration tells (FLV, section E.4.2.1)
+		t.fourCC, t.plain, t.sound = codecAAC, t.id == 0, soundAAC<<4|3<<2|depth16|stereo
+	case *media.MPEG4AudioLATM:
+		if latm.Config(c.Config) == nil {
+			return "RTMP can carry MPEG-4 audio LATM only if its configuration is known beforehand"
+		}
 		t.fourCC, t.plain, t.sound = codecAAC, t.id == 0, soundAAC<<4|3<<2|depth16|stereo
 	case *media.MPEG1Audio:
 		t.fourCC, t.plain = codecMP3, t.id == 0
@@ -134,6 +141,10 @@ func (t *encTrack) update(c media.Codec) bool {
 		config = c.StreamInfo
 	case *media.MPEG4Audio:
 		config, _ = c.Config.Marshal()
+	case *media.MPEG4AudioLATM:
+		if asc := latm.Config(c.Config); asc != nil {
+			config, _ = asc.Marshal()
+		}
 	}
 	if slices.Equal(config, t.config) || config == nil {
 		return false
@@ -264,25 +275,43 @@ func (t *encTrack) appendPicture(m *chunked, au [][]byte) {
 	}
 }
 
-// check tells why a frame of audio cannot be sent.
-func (t *encTrack) check(frame []byte) string {
-	if t.fourCC != codecMP3 {
-		return ""
+// frames are what is sent of a payload of audio, with what is damaged in it.
+func (t *encTrack) frames(payload [][]byte) (out [][]byte, err error) {
+	c, ok := t.codec.(*media.MPEG4AudioLATM)
+	if !ok {
+		return payload, nil
 	}
-	var h mpeg1audio.FrameHeader
-	if err := h.Unmarshal(frame); err != nil {
-		return "frame of MPEG-1/2 audio is damaged"
+	for _, p := range payload {
+		e := mpeg4audio.AudioMuxElement{StreamMuxConfig: c.Config}
+		if damage := e.Unmarshal(p); damage != nil {
+			err = fmt.Errorf("invalid LATM: %w", damage)
+			continue
+		}
+		out = append(out, latm.AccessUnits(&e)...)
+	}
+	return out, err
+}
+
+// check tells why a frame of audio cannot be sent, and whether that is because it is of
+// another codec.
+func (t *encTrack) check(frame []byte) (reason string, other bool) {
+	if t.fourCC != codecMP3 {
+		return "", false
+	}
+	h, err := mpegaudio.Parse(frame)
+	if err != nil {
+		return "frame of MPEG-1/2 audio is damaged", false
 	}
 	if h.Layer != 3 {
-		return fmt.Sprintf("RTMP can carry layer 3 of MPEG-1/2 audio only, this is layer %d", h.Layer)
+		return fmt.Sprintf("RTMP can carry layer 3 of MPEG-1/2 audio only, this is layer %d", h.Layer), true
 	}
-	return ""
+	return "", false
 }
 
 // appendFrame appends a frame of audio in the form of its codec.
 func (t *encTrack) appendFrame(m *chunked, frame []byte) {
 	switch {
-	case t.fourCC == codecLPCM && t.codec.(*media.LPCM).BitDepth == 16: //nolint:forcetypeassert // made from it
+	case t.fourCC == codecLPCM && t.codec.(*media.LPCM).BitDepth == 16: // made from it
 		m.buf = swapBytes(m.buf, frame)
 	case t.fourCC == codecLPCM:
 		m.buf = flipSign(m.buf, frame)
@@ -298,15 +327,12 @@ func (t *encTrack) appendFrame(m *chunked, frame []byte) {
 // have are called 44100: decoders believe the frame.
 func soundOfMP3(frame []byte) byte {
 	const depth16 = 2
-	var h mpeg1audio.FrameHeader
 	rate, stereo := len(plainRates)-1, byte(1)
-	if h.Unmarshal(frame) == nil {
+	if h, err := mpegaudio.Parse(frame); err == nil {
 		if i := slices.Index(plainRates, h.SampleRate); i >= 0 {
 			rate = i
 		}
-		if h.ChannelMode == mpeg1audio.ChannelModeMono {
-			stereo = 0
-		}
+		stereo = byte(h.ChannelCount - 1)
 	}
 	return soundMP3<<4 | byte(rate)<<2 | depth16 | stereo
 }

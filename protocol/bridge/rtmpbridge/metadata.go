@@ -49,7 +49,7 @@ func describe(t *encTrack) amf0.Object {
 		o = append(o, number("width", w), number("height", h))
 	}
 	switch c := t.codec.(type) {
-	case *media.MPEG4Audio, *media.Opus, *media.AC3, *media.FLAC, *media.G711, *media.LPCM:
+	case *media.MPEG4Audio, *media.MPEG4AudioLATM, *media.Opus, *media.AC3, *media.FLAC, *media.G711, *media.LPCM:
 		o = append(o, number("audiosamplerate", c.ClockRate()))
 	}
 	return o

@@ -2,9 +2,12 @@ package rtmpbridge
 
 import (
 	"bytes"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"github.com/org/mtx/router/media"
 )
@@ -98,6 +101,35 @@ func checkRoundTrip(t *testing.T, tracks []media.Track, track int, payloads [][]
 	}
 }
 
+// LATM is left behind: RTMP has MPEG-4 audio in one form only.
+func TestLATM(t *testing.T) {
+	t.Parallel()
+	asc := aac(32000, 2).Config
+	conf := &mpeg4audio.StreamMuxConfig{Programs: []*mpeg4audio.StreamMuxConfigProgram{{
+		Layers: []*mpeg4audio.StreamMuxConfigLayer{{AudioSpecificConfig: asc, LatmBufferFullness: 255}},
+	}}}
+	element, err := mpeg4audio.AudioMuxElement{StreamMuxConfig: conf, Payloads: [][][][]byte{{{{1, 2, 3, 4}}}}}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := pass(t, []media.Track{{Codec: &media.MPEG4AudioLATM{Config: conf, Rate: 32000}}},
+		sent{0, &media.Unit{Payload: [][]byte{element, element}}}, sent{0, &media.Unit{PTS: 2048, Payload: [][]byte{element}}})
+	if len(r.tracks) != 1 || !sameCodec(r.tracks[0].Codec, &media.MPEG4Audio{Config: asc}) {
+		t.Fatalf("tracks: %+v", r.tracks)
+	}
+	if len(r.units[0]) != 3 {
+		t.Fatalf("%d units", len(r.units[0]))
+	}
+	for i, u := range r.units[0] {
+		if !reflect.DeepEqual(u.Payload, [][]byte{{1, 2, 3, 4}}) || u.PTS != int64(i)*1024 {
+			t.Errorf("unit %d: %+v", i, u)
+		}
+	}
+	if _, err := NewEncoder([]media.Track{{Codec: &media.MPEG4AudioLATM{Rate: 32000}}}); !errors.Is(err, ErrNotCarried) {
+		t.Errorf("without configuration: %v", err)
+	}
+}
+
 func TestNotCarried(t *testing.T) {
 	t.Parallel()
 	for _, ca := range []struct {
@@ -137,10 +169,32 @@ func TestOtherLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !e.Undecided() || !e.CarriesAny() {
+		t.Error("it is decided without a frame")
+	}
 	layer2 := append([]byte{0xff, 0xfd, 0x94, 0x64}, make([]byte, 400)...)
 	b, n, err := e.Append(nil, 0, &media.Unit{Payload: [][]byte{layer2}})
 	if len(b) != 0 || n != 0 || err == nil || !strings.Contains(err.Error(), "layer 2") {
 		t.Errorf("%d bytes, %d messages, %v", len(b), n, err)
+	}
+	if e.Undecided() || e.CarriesAny() || len(e.Skipped()) != 1 {
+		t.Errorf("the track is still there, skipped: %v", e.Skipped())
+	}
+}
+
+// A frame of another layer among those of layer III is damage.
+func TestDamagedLayer(t *testing.T) {
+	t.Parallel()
+	e, err := NewEncoder([]media.Track{{Codec: &media.MPEG1Audio{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer2 := append([]byte{0xff, 0xfd, 0x94, 0x64}, make([]byte, 400)...)
+	for i, frame := range [][]byte{mp3Frame, layer2, mp3Frame} {
+		_, n, err := e.Append(nil, 0, &media.Unit{PTS: int64(i) * 2160, Payload: [][]byte{frame}})
+		if damaged := i == 1; (err != nil) != damaged || (n == 0) != damaged {
+			t.Errorf("frame %d: %d messages, %v", i, n, err)
+		}
 	}
 }
 

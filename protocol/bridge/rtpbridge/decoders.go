@@ -11,7 +11,6 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph265"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpklv"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmjpeg"
-	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmpeg1audio"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmpeg1video"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmpeg4audio"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpvp8"
@@ -60,7 +59,7 @@ func decoderOf(f format.Format) func() (decodeFunc, error) {
 	case *format.MPEG4AudioLATM:
 		return one(f.CreateDecoder)
 	case *format.MPEG1Audio:
-		return many(f.CreateDecoder, nil)
+		return func() (decodeFunc, error) { return (&mpegAudioDecoder{}).decode, nil }
 	case *format.AC3:
 		return many(f.CreateDecoder, nil)
 	case *format.KLV:
@@ -133,7 +132,7 @@ func ignoreMore(err error) error {
 	case rtph264.ErrMorePacketsNeeded, rtph265.ErrMorePacketsNeeded, rtpav1.ErrMorePacketsNeeded,
 		rtpvp8.ErrMorePacketsNeeded, rtpvp9.ErrMorePacketsNeeded, rtpmpeg4audio.ErrMorePacketsNeeded,
 		rtpfragmented.ErrMorePacketsNeeded, rtpmpeg1video.ErrMorePacketsNeeded,
-		rtpmjpeg.ErrMorePacketsNeeded, rtpmpeg1audio.ErrMorePacketsNeeded,
+		rtpmjpeg.ErrMorePacketsNeeded,
 		rtpac3.ErrMorePacketsNeeded, rtpklv.ErrMorePacketsNeeded:
 		return nil
 	}

@@ -19,11 +19,11 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpvp9"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg1audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
 	"github.com/pion/rtp"
 
+	"github.com/org/mtx/protocol/bridge/internal/mpegaudio"
 	"github.com/org/mtx/router/media"
 )
 
@@ -197,11 +197,11 @@ func mpeg1AudioEncoder(f *format.MPEG1Audio, maxSize int) (encodeFunc, error) {
 	return each(
 		func(frame []byte) ([]*rtp.Packet, error) { return enc.Encode([][]byte{frame}) },
 		func(frame []byte) int64 {
-			var h mpeg1audio.FrameHeader
-			if h.Unmarshal(frame) != nil || h.SampleRate == 0 {
+			h, err := mpegaudio.Parse(frame)
+			if err != nil {
 				return 0
 			}
-			return mulDiv(int64(h.SampleCount()), int64(f.ClockRate()), int64(h.SampleRate))
+			return mulDiv(int64(h.SampleCount), int64(f.ClockRate()), int64(h.SampleRate))
 		}), enc.Init()
 }
 

@@ -56,9 +56,10 @@ const (
 	maxWindow     = 65536
 )
 
-// parseURL reads a URL. Errors name the parameter, never its secrets.
+// parseURL reads a URL. Errors name the parameter, never its secrets. There are no
+// fragments: stream ids often begin with a # that nobody has escaped.
 func parseURL(s string) (*settings, error) {
-	u, err := url.Parse(s)
+	u, err := url.Parse(strings.ReplaceAll(s, "#", "%23"))
 	if err != nil {
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err

@@ -23,6 +23,9 @@ func TestURL(t *testing.T) {
 		s.keyPreAnnounce != 100 || s.tos != 8 || s.ttl != 3 || !s.ipv6Only || !slices.Equal(s.ignored, []string{"unknown"}) {
 		t.Errorf("%+v", s)
 	}
+	if s, err := parseURL("srt://h:1?streamid=#!::r=a#b,m=request&passphrase=0123456789"); err != nil || s.streamID != "#!::r=a#b,m=request" || s.passphrase == "" {
+		t.Errorf("# that is not escaped: %+v, %v", s, err)
+	}
 	for url, mode := range map[string]Mode{
 		"srt://:8890": Listener, "srt://0.0.0.0:8890?mode=listener": Listener, "srt://h:1": Caller, "srt://h:1?mode=CALLER": Caller,
 	} {

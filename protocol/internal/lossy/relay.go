@@ -84,7 +84,7 @@ func New(server netip.AddrPort, o Options) (*Relay, error) {
 
 // Addr is what clients send to.
 func (r *Relay) Addr() netip.AddrPort {
-	return r.front.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // it is a UDP socket
+	return r.front.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 // Counts tells what has happened by now.

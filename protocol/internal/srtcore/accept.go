@@ -70,7 +70,11 @@ func (l *Listener) conclusion(ctx context.Context, b *egress.Batch, h header, hs
 	c, err := parseConclusion(hs, ext)
 	if err != nil {
 		code := asRejection(err)
-		l.cfg.Log.Debug("SRT handshake refused", "remote", addr, "code", int(code), "error", err)
+		if code.unsupported() {
+			l.cfg.Log.Info("connection refused", "remote", addr, "reason", err)
+		} else {
+			l.cfg.Log.Debug("SRT handshake refused", "remote", addr, "code", int(code), "error", err)
+		}
 		l.reply(b, rejection(hs, code, uint32(now)), addr)
 		return
 	}

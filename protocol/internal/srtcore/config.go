@@ -68,7 +68,8 @@ type Config struct {
 	Tap     egress.Tap
 	TapName string
 
-	// Log gets what goes wrong with single callers, at debug level: there is one line per refused handshake.
+	// Log gets what goes wrong with single callers: there is one line per refused handshake, at debug level unless the
+	// caller asks for what is not served.
 	// Default: discard.
 	Log *slog.Logger
 }

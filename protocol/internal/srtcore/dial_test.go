@@ -179,7 +179,7 @@ func TestDialNobody(t *testing.T) {
 	t.Parallel()
 	for _, deaf := range []bool{true, false} {
 		sock := localSocket(t)
-		addr := sock.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // it is UDP
+		addr := sock.LocalAddr().(*net.UDPAddr).AddrPort()
 		if !deaf {
 			sock.Close()
 		}

@@ -11,7 +11,7 @@ type packetBuffer [maxPayload]byte
 
 var packetBuffers = sync.Pool{New: func() any { return new(packetBuffer) }}
 
-func getPacketBuffer() *packetBuffer { return packetBuffers.Get().(*packetBuffer) } //nolint:forcetypeassert // see New
+func getPacketBuffer() *packetBuffer { return packetBuffers.Get().(*packetBuffer) } // see New
 
 func putPacketBuffer(b *packetBuffer) { packetBuffers.Put(b) }
 

@@ -51,6 +51,15 @@ const (
 // Error implements error.
 func (r Rejection) Error() string { return "srt: rejected with code " + strconv.Itoa(int(r)) }
 
+// unsupported tells the reasons that are a matter of how the caller is set up.
+func (r Rejection) unsupported() bool {
+	switch r {
+	case RejectVersion, RejectMessageAPI, RejectCongestion, RejectFilter, RejectGroup:
+		return true
+	}
+	return false
+}
+
 // asRejection returns the code for an error of Config.Accept.
 func asRejection(err error) Rejection {
 	var r Rejection

@@ -69,7 +69,7 @@ func (t *timers) pop(dst []*Conn, now int64) (out []*Conn, next int64, end bool)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.queue) > 0 && t.queue[0].at <= now {
-		dst = append(dst, heap.Pop(&t.queue).(*due).conn) //nolint:forcetypeassert // nothing else is in there
+		dst = append(dst, heap.Pop(&t.queue).(*due).conn) // nothing else is in there
 	}
 	t.next = 1<<63 - 1
 	next = -1
@@ -144,7 +144,7 @@ func (q dueQueue) Swap(i, j int) {
 }
 
 func (q *dueQueue) Push(x any) {
-	d := x.(*due) //nolint:forcetypeassert // as above
+	d := x.(*due) // as above
 	d.index = len(*q)
 	*q = append(*q, d)
 }

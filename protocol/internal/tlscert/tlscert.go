@@ -36,19 +36,13 @@ func LoggedConfig(certFile, keyFile string, log *slog.Logger) (*tls.Config, erro
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}, nil
 }
 
-// fileStamp tells versions of a file apart.
-type fileStamp struct {
-	modified time.Time
-	size     int64
-}
-
 type certificate struct {
 	files [2]string
 	log   *slog.Logger
 
 	mu      sync.Mutex
 	checked time.Time
-	stamp   [2]fileStamp
+	loaded  [2]os.FileInfo // the files that cert was read from; nil: unknown
 	cert    *tls.Certificate
 }
 
@@ -59,13 +53,13 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c.cert, nil
 	}
 	c.checked = time.Now()
-	var stamp [2]fileStamp
+	var found [2]os.FileInfo
+	changed := false
 	for i, name := range c.files {
-		if st, err := os.Stat(name); err == nil {
-			stamp[i] = fileStamp{st.ModTime(), st.Size()}
-		}
+		found[i], _ = os.Stat(name)
+		changed = changed || !same(found[i], c.loaded[i])
 	}
-	if c.cert != nil && stamp == c.stamp {
+	if c.cert != nil && !changed {
 		return c.cert, nil
 	}
 	cert, err := tls.LoadX509KeyPair(c.files[0], c.files[1])
@@ -79,6 +73,15 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c.cert != nil {
 		c.log.Info("certificate was loaded again", "file", c.files[0])
 	}
-	c.cert, c.stamp = &cert, stamp
+	c.cert, c.loaded = &cert, found
 	return c.cert, nil
+}
+
+// same compares files, too: a link to another one of equal size and time is a
+// change.
+func same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

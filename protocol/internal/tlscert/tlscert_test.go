@@ -74,3 +74,49 @@ func TestReload(t *testing.T) {
 	write(t, cert, key, 3, now)
 	check(3)
 }
+
+// Files that are replaced as a pair, through a link to their folder, may look the
+// same: of one size, and of the time of their archive.
+func TestSwitchedLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := time.Now().Add(-time.Hour)
+	for serial, name := range []string{"one", "two"} {
+		sub := filepath.Join(dir, name)
+		if err := os.Mkdir(sub, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(sub, "crt"), filepath.Join(sub, "key"), int64(serial+1), at)
+		for _, file := range []string{"crt", "key"} { // what is behind the block does not matter
+			file = filepath.Join(sub, file)
+			if err := os.Truncate(file, 2000); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(file, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	data := filepath.Join(dir, "data")
+	if err := os.Symlink("one", data); err != nil {
+		t.Skip("the system has no symbolic links: ", err)
+	}
+	c := &certificate{files: [2]string{filepath.Join(data, "crt"), filepath.Join(data, "key")}, log: slog.New(slog.DiscardHandler)}
+	for want, name := range []string{"one", "two", "one"} {
+		next := filepath.Join(dir, "next")
+		if err := os.Symlink(name, next); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, data); err != nil {
+			t.Fatal(err)
+		}
+		c.checked = time.Time{}
+		got, err := c.get(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := got.Leaf.SerialNumber.Int64(); n != int64(want%2+1) {
+			t.Errorf("%s: certificate %d", name, n)
+		}
+	}
+}
