@@ -34,6 +34,7 @@ type family struct {
 	name     string // of the metrics
 	filter   string // parameter of the query; empty: none
 	kind     string // of the sessions; empty: they are not sessions
+	viewers  bool   // not the sessions themselves are shown but who watches, see watched
 	protocol string // that must run; empty: always
 	labels   []string
 }
@@ -43,7 +44,7 @@ func families() []family {
 	return []family{
 		{name: "paths", filter: "path", labels: []string{"name", "state"}},
 		{name: "forward_dests", labels: []string{"id", "path", "pos", "type", "protocol", "state"}},
-		{name: "hls_sessions", filter: "hls_session", kind: "hlsSession", protocol: "hls", labels: []string{"id", "path", "remoteAddr"}},
+		{name: "hls_sessions", filter: "hls_session", kind: "hlsMuxer", viewers: true, protocol: "hls", labels: []string{"id", "path", "remoteAddr"}},
 		{name: "hls_muxers", filter: "hls_muxer", kind: "hlsMuxer", protocol: "hls", labels: []string{"name"}},
 		{name: "rtsp_conns", filter: "rtsp_conn", kind: "rtspConn", protocol: "rtsp", labels: id},
 		{name: "rtsp_sessions", filter: "rtsp_session", kind: "rtspSession", protocol: "rtsp", labels: session},
@@ -187,21 +188,36 @@ func (e *emitter) forwards(r *router.Router) {
 	}
 }
 
+// watched are details of a session that serves many viewers, who have no sessions.
+type watched interface{ Viewers() []router.SessionInfo }
+
 func (e *emitter) sessions(r *router.Router) {
 	for s := range r.Sessions(e.family.kind) {
-		values := []string{s.ID, s.Path, s.RemoteAddr, s.State}[:len(e.family.labels)]
-		if e.family.labels[0] == "name" {
-			values = []string{s.Path}
-		}
-		if e.only != "" && e.only != values[0] {
+		if !e.family.viewers {
+			e.session(&s)
 			continue
 		}
-		e.count++
-		e.emit("", e.family.labels, values, prometheus.UntypedValue, 1)
-		v := reflect.Indirect(reflect.ValueOf(s.Details))
-		if v.Kind() == reflect.Struct {
-			e.numbers(v, values)
+		if w, ok := s.Details.(watched); ok {
+			for _, v := range w.Viewers() {
+				e.session(&v)
+			}
 		}
+	}
+}
+
+func (e *emitter) session(s *router.SessionInfo) {
+	values := []string{s.ID, s.Path, s.RemoteAddr, s.State}[:len(e.family.labels)]
+	if e.family.labels[0] == "name" {
+		values = []string{s.Path}
+	}
+	if e.only != "" && e.only != values[0] {
+		return
+	}
+	e.count++
+	e.emit("", e.family.labels, values, prometheus.UntypedValue, 1)
+	v := reflect.Indirect(reflect.ValueOf(s.Details))
+	if v.Kind() == reflect.Struct {
+		e.numbers(v, values)
 	}
 }
 

@@ -115,6 +115,47 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+type shared struct {
+	Out     uint64 `json:"outboundBytes"`
+	viewers []router.SessionInfo
+}
+
+func (d *shared) Viewers() []router.SessionInfo { return d.viewers }
+
+// Who watches HLS has no session, but is told by the muxer.
+func TestViewers(t *testing.T) {
+	t.Parallel()
+	r := routertest.New(t, router.Config{Protocols: []router.Protocol{
+		&routertest.Protocol{Label: "hls", ServeFunc: func(ctx context.Context, h *router.Host) error {
+			d := &shared{Out: 9}
+			for _, id := range []string{"a", "b"} {
+				d.viewers = append(d.viewers, router.SessionInfo{ID: id, Path: "cam", RemoteAddr: "1.2.3.4", State: "read", Details: &shared{Out: 5}})
+			}
+			defer h.AddSession(&session{router.SessionInfo{ID: "x", Kind: "hlsMuxer", Path: "cam", Details: d}})()
+			h.Ready()
+			<-ctx.Done()
+			return nil
+		}},
+	}})
+	for query, want := range map[string]string{
+		"?hls_session=b":     "hls_sessions{id=\"b\",path=\"cam\",remoteAddr=\"1.2.3.4\"} 1\nhls_sessions_outbound_bytes{id=\"b\",path=\"cam\",remoteAddr=\"1.2.3.4\"} 5",
+		"?hls_session=x":     "hls_sessions 0",
+		"?hls_muxer=cam":     "hls_muxers{name=\"cam\"} 1\nhls_muxers_outbound_bytes{name=\"cam\"} 9",
+		"?type=hls_sessions": "id=\"a\"",
+	} {
+		_, text := scrape(t, r, query)
+		var lines []string
+		for l := range strings.Lines(text) {
+			if l[0] != '#' {
+				lines = append(lines, strings.TrimSpace(l))
+			}
+		}
+		if got := strings.Join(lines, "\n"); got != want && query != "?type=hls_sessions" || !strings.Contains(got, want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", query, got, want)
+		}
+	}
+}
+
 func TestReaders(t *testing.T) {
 	t.Parallel()
 	r, _ := newRouter(t)

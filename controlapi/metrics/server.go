@@ -11,8 +11,9 @@
 // webrtc_sessions), and one for each number that the Control API shows about it:
 // rtsp_sessions_inbound_bytes, srt_conns_ms_rtt... So has each destination that a
 // path is forwarded to (forward_dests), with its state: idle, forwarding, error. A
-// family without objects has one sample with the value 0; so have hls_sessions,
-// since viewers of HLS have no sessions here.
+// family without objects has one sample with the value 0. Viewers of HLS have no
+// sessions: hls_sessions are told apart by address, user and program, and are gone
+// some time after their last request.
 //
 // [NewRecordings] counts what recorders write, and lose.
 //

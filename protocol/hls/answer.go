@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxBlocked bounds the answers that are being made at a time. Each takes a
-	// goroutine, and clients can ask for parts that are still far away.
+	// maxBlocked bounds the answers that are being made at a time for clients that
+	// ask for parts which are still far away. Each takes a goroutine.
 	maxBlocked = 64
 
 	// maxAnswers bounds the answers that are kept.
@@ -187,7 +187,8 @@ func (in *instance) share(file, key, query string) (*answer, error) {
 		return nil, errRestart
 	default:
 	}
-	if in.blocked >= maxBlocked {
+	far := in.lists[file].isFar(directivesOf(query))
+	if far && in.blocked >= maxBlocked {
 		return nil, errBusy
 	}
 	in.sweep(now)
@@ -196,9 +197,33 @@ func (in *instance) share(file, key, query string) (*answer, error) {
 	if len(in.answers) < maxAnswers {
 		in.answers[key] = a
 	}
-	in.blocked++
-	in.fetches.Go(func() { in.makeAnswer(a, key, query) })
+	if far {
+		in.blocked++
+	}
+	in.fetches.Go(func() { in.makeAnswer(a, key, query, far) })
 	return a, nil
+}
+
+// edge is where a playlist ends.
+type edge struct {
+	next  uint64 // number of the segment after the last
+	parts uint64 // of that segment
+}
+
+// edgeOf reads a media playlist.
+func edgeOf(body []byte) (e edge) {
+	_, e.next = place{}.put(body)
+	rest := body[max(0, bytes.LastIndex(body, []byte(tagInfo))):]
+	e.parts = uint64(bytes.Count(rest, []byte(tagPart)))
+	return e
+}
+
+// isFar tells whether a request waits for more than what comes next, as no player
+// does.
+func (e edge) isFar(d directives) bool {
+	msn, err := strconv.ParseUint(d.msn, 10, 64)
+	part, _ := strconv.ParseUint(d.part, 10, 64)
+	return err == nil && (msn > e.next || msn == e.next && part > e.parts+1) && (msn != e.next+1 || d.part != "0")
 }
 
 // fresh tells whether an answer is that of the moment, or is still to come.
@@ -227,7 +252,7 @@ func (in *instance) sweep(now time.Time) {
 	}
 }
 
-func (in *instance) makeAnswer(a *answer, key, query string) {
+func (in *instance) makeAnswer(a *answer, key, query string, far bool) {
 	rec := in.render(a.file, query)
 	a.found, a.status, a.body = rec.status != 0, rec.status, rec.body
 	a.ctype = rec.header["Content-Type"]
@@ -235,7 +260,9 @@ func (in *instance) makeAnswer(a *answer, key, query string) {
 	a.version = in.version.Load()
 	in.cacheMu.Lock()
 	defer in.cacheMu.Unlock()
-	in.blocked--
+	if far {
+		in.blocked--
+	}
 	if a.status != http.StatusOK && in.answers[key] == a {
 		delete(in.answers, key)
 	}
@@ -253,7 +280,8 @@ func (in *instance) render(file, query string) (rec *recorder) {
 	if file == indexFile {
 		return in.renderIndex()
 	}
-	muxers := in.muxers
+	muxers, list := in.muxers, file
+	segment, wait := wholeSegment(query)
 	if isPlaylist(file) {
 		n, name := splitName(file)
 		if n >= len(muxers) {
@@ -263,11 +291,11 @@ func (in *instance) render(file, query string) (rec *recorder) {
 	}
 	for {
 		var next <-chan struct{}
-		if in.m.Variant == MPEGTS {
+		if in.m.Variant == MPEGTS || wait {
 			next = in.nextVersion()
 		}
 		for _, g := range muxers { // names of media files are unique
-			rec = handle(g.Handle, file, query)
+			rec = handlePlaylist(g.Handle, file, query)
 			if rec.status != 0 {
 				break
 			}
@@ -275,8 +303,9 @@ func (in *instance) render(file, query string) (rec *recorder) {
 		if !isPlaylist(file) || rec.status != http.StatusOK {
 			return rec
 		}
-		if in.m.Variant != MPEGTS || segments(rec.body) >= minSegments {
-			rec.body = in.finish(rec.body)
+		_, end := place{}.put(rec.body)
+		if !(in.m.Variant == MPEGTS && segments(rec.body) < minSegments || wait && end <= segment) {
+			rec.body = in.finish(list, rec.body)
 			return rec
 		}
 		select {
@@ -288,17 +317,21 @@ func (in *instance) render(file, query string) (rec *recorder) {
 }
 
 // finish completes a media playlist of gohlslib.
-func (in *instance) finish(body []byte) []byte {
+func (in *instance) finish(file string, body []byte) []byte {
 	if in.prefix.Load() == nil {
 		if p := filePrefix(body); p != "" {
 			in.prefix.Store(&p)
 		}
 	}
+	end := edgeOf(body)
+	in.cacheMu.Lock()
+	in.lists[file] = end
+	in.cacheMu.Unlock()
 	if in.m.Variant != MPEGTS {
 		body = addDates(body)
 	}
-	body, last := in.place.put(body)
-	next := last + 1
+	in.m.viewers.target.Store(targetOf(body))
+	body, next := in.place.put(body)
 	if in.m.Variant == LowLatency {
 		next++ // of the next segment there are parts
 	}
@@ -309,6 +342,35 @@ func (in *instance) finish(body []byte) []byte {
 // segments counts those that exist.
 func segments(body []byte) int {
 	return bytes.Count(body, []byte(tagInfo)) - bytes.Count(body, []byte(tagGap))
+}
+
+// handlePlaylist is handle, but does what is right where gohlslib does not: what
+// was in the playlist once is not waited for (RFC 8216bis section 6.2.5.2), and a
+// delta update leaves something out.
+func handlePlaylist(h http.HandlerFunc, file, query string) *recorder {
+	rec := handle(h, file, query)
+	if query == "" || !isPlaylist(file) {
+		return rec
+	}
+	msn, err := strconv.ParseUint(directivesOf(query).msn, 10, 64)
+	switch {
+	case rec.status == http.StatusBadRequest && err == nil:
+		full := handle(h, file, "")
+		if _, end := (place{}).put(full.body); full.status == http.StatusOK && msn < end {
+			return full
+		}
+	case rec.status == http.StatusOK && bytes.Contains(rec.body, []byte(tagSkipped+"0\n")):
+		return handle(h, file, "")
+	}
+	return rec
+}
+
+// wholeSegment returns the number of the segment that a request waits for; gohlslib
+// does not wait for more than its first part.
+func wholeSegment(query string) (msn uint64, ok bool) {
+	d := directivesOf(query)
+	msn, err := strconv.ParseUint(d.msn, 10, 64)
+	return msn, err == nil && d.part == ""
 }
 
 func handle(h http.HandlerFunc, file, query string) *recorder {

@@ -190,7 +190,7 @@ func startOurs(b testing.TB) (url string, stop func()) {
 }
 
 // TestBenchViewers is the process of the viewers of BenchmarkViewers.
-func TestBenchViewers(t *testing.T) { //nolint:paralleltest // alone in its process
+func TestBenchViewers(t *testing.T) { // alone in its process
 	base := os.Getenv(benchEnv)
 	if base == "" {
 		t.Skip("it is started by BenchmarkViewers only")

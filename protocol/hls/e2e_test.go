@@ -257,7 +257,7 @@ func TestBrowser(t *testing.T) {
 	}
 	t.Run("query", func(t *testing.T) {
 		t.Parallel()
-		w := browse(t, dir, start(t, hls.LowLatency)+"?autoplay=false&controls=no&muted=0&x=%3Cb%3E#<img src=x onerror=alert(1)>", "look")
+		w := browse(t, dir, start(t, hls.LowLatency)+"?autoplay=false&autoplay=false&controls=no&muted=0&disablepictureinpicture&x=%3Cb%3E#<img src=x onerror=alert(1)>", "look")
 		if !w.Second.Paused || w.Second.Time != w.First.Time || w.Second.Controls || w.Second.Muted {
 			t.Errorf("page: %+v", w)
 		}

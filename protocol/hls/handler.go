@@ -2,10 +2,12 @@ package hls
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/org/mtx/protocol/httpserver"
 	"github.com/org/mtx/router"
@@ -99,10 +101,15 @@ func redirect(w http.ResponseWriter, r *http.Request, to string) {
 // servePath serves everything that needs permission.
 func (s *server) servePath(w http.ResponseWriter, r *http.Request, name, file string) {
 	cred := httpserver.CredentialsOf(r, s.QueryToken)
-	grant, err := s.host.Authorize(r.Context(), &router.AccessRequest{
+	ask := router.AccessRequest{
 		Action: router.ActionRead, Path: name, Query: r.URL.RawQuery, UserAgent: r.UserAgent(),
 		Addr: httpserver.ClientAddr(r), User: cred.User, Pass: cred.Pass, Token: cred.Token,
-	})
+	}
+	private := cred != httpserver.Credentials{}
+	if s.isCDN(r) {
+		ask.Known, private = &router.Identity{User: cdnUser}, false
+	}
+	grant, err := s.host.Authorize(r.Context(), &ask)
 	if err != nil {
 		s.refuse(w, r, name, file, err)
 		return
@@ -116,45 +123,103 @@ func (s *server) servePath(w http.ResponseWriter, r *http.Request, name, file st
 		s.refuse(w, r, name, file, err)
 		return
 	}
-	n := s.send(w, r, a, cred != httpserver.Credentials{})
+	if m == nil { // the muxer is not there anymore
+		s.send(w, r, a, private)
+		return
+	}
+	var v *watcher
+	if a.status == http.StatusOK {
+		v = m.viewers.begin(r, grant.Identity().User)
+	}
+	n := s.send(w, r, a, private)
+	v.end(n)
 	m.out.Add(uint64(n))
 }
 
-// fetch finds the muxer of a path, or makes one, and gets a file from it.
+// cdnUser is how a content delivery network is called among viewers.
+const cdnUser = "CDN"
+
+// isCDN tells a content delivery network by its secret.
+func (s *server) isCDN(r *http.Request) bool {
+	if s.CDNSecret == "" {
+		return false
+	}
+	scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(got), []byte(s.CDNSecret)) == 1
+}
+
+// fetch finds the muxer of a path, or makes one, and gets a file from it. There is
+// no muxer if the file is left from one that is over.
 func (s *server) fetch(r *http.Request, grant *router.Grant, file string) (*muxer, *answer, error) {
-	ctx := r.Context()
-	q := directivesOf(r.URL.RawQuery)
+	ctx, path := r.Context(), grant.Path()
+	ask := wish{file, directivesOf(r.URL.RawQuery), isPlaylist(file) && !knowsLowLatency(r.UserAgent())}
 	kicked := false
-	for {
-		m := s.find(grant.Path())
+	for tries := 0; ; tries++ {
+		if tries > 1 && !pause(ctx, min(time.Duration(tries)*10*time.Millisecond, time.Second)) {
+			return nil, nil, ctx.Err()
+		}
+		m := s.find(path)
 		if m == nil {
 			if !isPlaylist(file) {
-				return nil, nil, s.gone(ctx, grant.Path(), file)
+				a, err := s.past(ctx, path, file)
+				return nil, a, err
+			}
+			if s.drains(grant, file) {
+				if back, a := s.ended(ctx, path, ask); back {
+					continue
+				} else if a != nil {
+					return nil, a, nil
+				}
 			}
 			m = s.demand(grant)
 		}
-		a, err := m.get(ctx, grant, wish{file, q, isPlaylist(file) && !knowsLowLatency(r.UserAgent())})
+		a, err := m.get(ctx, grant, ask)
 		switch {
 		case errors.Is(err, errIdle):
 		case errors.Is(err, router.ErrKicked) && isPlaylist(file) && !kicked:
 			kicked = true // perhaps because of a limit of the viewer that it was made for
 		case !isPlaylist(file) && errors.Is(err, errNotFound):
-			return nil, nil, s.gone(ctx, grant.Path(), file)
-		case isPlaylist(file) && file != indexFile && isAway(err) && s.await(ctx, grant.Path()):
+			a, err := s.past(ctx, path, file)
+			return nil, a, err
+		case isPlaylist(file) && file != indexFile && isAway(err):
+			back, a := s.ended(ctx, path, ask)
+			if a != nil {
+				return nil, a, nil
+			}
+			if !back {
+				return nil, nil, err
+			}
 		default:
 			return m, a, err
 		}
 	}
 }
 
-// gone tells why a media file is not there. Players that were there before a
-// restart take errNotFound for the end of everything, errGone for a reason to
-// look at the playlist again; it comes when there is something to see.
-func (s *server) gone(ctx context.Context, path, file string) error {
-	if t := s.pastOf(path); t != nil && t.had(file) && s.await(ctx, path) {
-		return errGone
+// pause returns false if the context ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	return errNotFound
+}
+
+// past returns a media file that is left of an earlier instance, or tells why it
+// is not there. Players that were there before a restart take errNotFound for the
+// end of everything, errGone for a reason to look at the playlist again; it comes
+// when there is something to see.
+func (s *server) past(ctx context.Context, path, file string) (*answer, error) {
+	t := s.pastOf(path)
+	if a := t.left().file(file); a != nil {
+		return a, nil
+	}
+	if t != nil && t.had(file) && s.await(ctx, t, path, 0) {
+		return nil, errGone
+	}
+	return nil, errNotFound
 }
 
 // wish is what a client asks for.
@@ -234,11 +299,13 @@ func (s *server) send(w http.ResponseWriter, r *http.Request, a *answer, private
 
 // acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3).
 func acceptsGzip(r *http.Request) bool {
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		coding, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
-			_, q, ok := strings.Cut(weight, "=")
-			return !ok || strings.Trim(strings.TrimSpace(q), "0.") != ""
+	for _, list := range r.Header["Accept-Encoding"] {
+		for part := range strings.SplitSeq(list, ",") {
+			coding, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
+			if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+				_, q, ok := strings.Cut(weight, "=")
+				return !ok || strings.Trim(strings.TrimSpace(q), "0.") != ""
+			}
 		}
 	}
 	return false

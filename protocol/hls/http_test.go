@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -225,6 +226,9 @@ func TestHeaders(t *testing.T) {
 	if err != nil || !bytes.HasPrefix(list, []byte("#EXTM3U")) {
 		t.Errorf("got %.20q, %v", list, err)
 	}
+	if res, _ := g.get("/cam/index.m3u8", "Accept-Encoding", "br", "Accept-Encoding", "deflate, GZIP"); res.Header.Get("Content-Encoding") != "gzip" {
+		t.Error("only the first header counts")
+	}
 	if res, _ := g.get("/cam/index.m3u8", "Accept-Encoding", "gzip;q=0"); res.Header.Get("Content-Encoding") != "" {
 		t.Error("compressed against the will of the client")
 	}
@@ -411,6 +415,42 @@ func TestManyWaiters(t *testing.T) {
 	}
 }
 
+// Who waits for what is far away is in nobody's way.
+func TestFarRequests(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, Server{}, nil)
+	g.publish("cam", videoAudio()[:1], sps1080)
+	l := g.strict("/cam/video1_stream.m3u8", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range 3 {
+		busy := make(chan struct{}, 3*maxBlocked)
+		for part := range 3 * maxBlocked {
+			answer := g.pollList(ctx, fmt.Sprintf("/cam/video1_stream.m3u8?_HLS_msn=%d&_HLS_part=%d", l.complete()+1, part+1))
+			wg.Go(func() {
+				if strings.HasPrefix(<-answer, "503 ") {
+					busy <- struct{}{}
+				}
+			})
+		}
+		select {
+		case <-busy:
+		case <-time.After(patience):
+			t.Fatal("nobody was refused")
+		}
+		for range 3 {
+			next, parts := l.complete(), 0
+			if s := l.at(next); s != nil {
+				parts = len(s.parts)
+			}
+			g.file(l.hint)
+			l = g.strict(fmt.Sprintf("/cam/video1_stream.m3u8?_HLS_skip=YES&_HLS_msn=%d&_HLS_part=%d", next, parts), l)
+		}
+	}
+}
+
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	for _, variant := range []Variant{MPEGTS, FMP4, LowLatency} {
@@ -437,6 +477,34 @@ func TestDirectory(t *testing.T) {
 				return os.IsNotExist(err)
 			}
 			return len(list) == 1 && list[0].Name() == foreign[0]
+		})
+	}
+}
+
+// A disk that cannot be written to is tried again, without a panic in between:
+// gohlslib is broken after such an error.
+func TestDiskFails(t *testing.T) {
+	t.Parallel()
+	for _, variant := range []Variant{MPEGTS, LowLatency} {
+		t.Run(string(variant), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			g := newRig(t, Server{Variant: variant, Directory: dir}, nil)
+			g.publish("cam", videoAudio(), sps1080)
+			g.get("/cam/index.m3u8")
+			if err := os.RemoveAll(filepath.Join(dir, "cam")); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "another attempt", func() bool {
+				files, _ := filepath.Glob(filepath.Join(dir, "cam", "*_seg*"))
+				return len(files) > 1
+			})
+			if res, _ := g.get("/cam/index.m3u8"); res.StatusCode != 200 {
+				t.Errorf("status %d", res.StatusCode)
+			}
+			if log := g.log.String(); strings.Contains(log, "panic") || strings.Count(log, "starts again") != 1 {
+				t.Error(log)
+			}
 		})
 	}
 }

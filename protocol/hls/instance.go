@@ -28,6 +28,10 @@ const (
 	// maxJump is how far time stamps may run away from the clock at once.
 	maxJump = 10 * time.Second
 
+	// maxDiskPause bounds the pause between attempts to write to a disk that is
+	// full or gone.
+	maxDiskPause = 16 * time.Second
+
 	// warnPeriod is the shortest time between two warnings of the same kind.
 	warnPeriod = 5 * time.Second
 )
@@ -41,6 +45,7 @@ type instance struct {
 	tracks  map[int][]target // by index in the stream
 	cut     time.Duration    // when the segment began, or the last key frame was asked for
 	leading map[int]bool     // tracks whose units can complete parts and segments
+	rates   map[int]*rate    // of audio that is not in the segments of the video
 	stream  *router.Stream
 	dir     string
 
@@ -62,10 +67,12 @@ type instance struct {
 	cacheMu sync.Mutex
 	next    chan struct{} // closed when version changes; nil if nobody waits
 	answers map[string]*answer
-	blocked int // answers that are being made
+	lists   map[string]edge // media playlists that were asked for
+	blocked int             // answers that are being made for far requests
 	swept   time.Time
 	fetches sync.WaitGroup
 	done    chan struct{}
+	left    *rest // what viewers get when it is over
 }
 
 // target is where a track goes.
@@ -84,7 +91,7 @@ func newInstance(m *muxer, stream *router.Stream) (*instance, error) {
 	in := &instance{
 		m: m, stream: stream, layout: hlsbridge.NewLayout(stream.Tracks(), m.Variant),
 		tracks: map[int][]target{}, leading: map[int]bool{}, codecs: map[int]media.Codec{}, clocks: map[int]clock{},
-		answers: map[string]*answer{}, done: make(chan struct{}),
+		rates: map[int]*rate{}, lists: map[string]edge{}, answers: map[string]*answer{}, done: make(chan struct{}),
 	}
 	in.line = m.timeline(m.path)
 	in.place = in.line.begin(shapeOf(stream.Tracks(), in.layout))
@@ -115,9 +122,16 @@ func newInstance(m *muxer, stream *router.Stream) (*instance, error) {
 		in.leading[tracks[0].Index] = true // video comes first
 		for _, t := range tracks {
 			in.tracks[t.Index] = append(in.tracks[t.Index], target{g, t})
+			if m.Variant != MPEGTS && isVideo(stream, tracks[0]) && !isVideo(stream, t) {
+				in.rates[t.Index] = &rate{}
+			}
 		}
 	}
 	return in, nil
+}
+
+func isVideo(s *router.Stream, t *hlsbridge.Track) bool {
+	return s.Tracks()[t.Index].Codec.Kind() == media.Video
 }
 
 // indexes returns the tracks that are wanted.
@@ -136,7 +150,7 @@ func (in *instance) close() {
 	if p := in.prefix.Load(); p != nil {
 		prefix = *p
 	}
-	in.line.over(in.latest, prefix) // before anybody is told
+	in.line.over(in.latest, prefix, in.left) // before anybody is told
 	in.cacheMu.Lock()
 	close(in.done)
 	in.cacheMu.Unlock()
@@ -144,6 +158,9 @@ func (in *instance) close() {
 		g.Close()
 	}
 	in.fetches.Wait()
+	in.cacheMu.Lock()
+	in.answers = nil
+	in.cacheMu.Unlock()
 	if in.dir == "" {
 		return
 	}
@@ -183,6 +200,9 @@ func (in *instance) write(track int, u *media.Unit) error {
 	}
 	in.latest = max(in.latest, pts-in.origin)
 	in.keepCutting(track, codec, u, pts)
+	if r := in.rates[track]; r != nil {
+		r.add(u, pts, in.m.SegmentDuration, in.partDuration())
+	}
 	for _, t := range in.tracks[track] {
 		if err := t.track.Write(t.muxer, codec, u, in.origin); err != nil {
 			if err := in.failed(err); err != nil {
@@ -203,6 +223,14 @@ func (in *instance) write(track int, u *media.Unit) error {
 		}
 	}
 	return nil
+}
+
+// partDuration is how long fragments are, at least.
+func (in *instance) partDuration() time.Duration {
+	if in.m.Variant == LowLatency {
+		return in.m.PartDuration
+	}
+	return in.m.SegmentDuration
 }
 
 // keepCutting asks publishers that send key frames only on demand, as browsers
@@ -270,7 +298,7 @@ func changed(old, now media.Codec) bool {
 // failed judges an error of a muxer. After some of them a muxer stays broken.
 func (in *instance) failed(err error) error {
 	in.bad++
-	if in.bad >= maxBadUnits || strings.Contains(err.Error(), "maximum segment size") {
+	if in.bad >= maxBadUnits || isDiskError(err) || strings.Contains(err.Error(), "maximum segment size") {
 		return fmt.Errorf("%w: %w", errRestart, err)
 	}
 	if time.Since(in.warned) >= warnPeriod {

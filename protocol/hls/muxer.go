@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"runtime/debug"
 	"strings"
@@ -42,6 +43,7 @@ type muxer struct {
 	busy      atomic.Int64 // requests at work
 	out       atomic.Uint64
 	discarded atomic.Uint64
+	viewers   *viewers
 	over      chan struct{} // closed when err is set
 
 	mu      sync.Mutex
@@ -223,6 +225,7 @@ func (m *muxer) serveStream(ctx context.Context, stream *router.Stream) error {
 		m.log.Warn("tracks are left out: the variant cannot carry them", "variant", string(m.Variant),
 			"codecs", strings.Join(codecNames(stream.Tracks(), layout.Skipped), ", "))
 	}
+	pause := time.Second
 	for {
 		began := time.Now()
 		err := m.serveInstance(ctx, stream)
@@ -230,12 +233,25 @@ func (m *muxer) serveStream(ctx context.Context, stream *router.Stream) error {
 			return err
 		}
 		m.log.Warn("muxer starts again", "reason", err)
-		select { // not in a hurry, if it is the rule
-		case <-time.After(max(0, time.Second-time.Since(began))):
+		// not in a hurry, if it is the rule
+		wait := time.Second - time.Since(began)
+		if isDiskError(err) && time.Since(began) < maxDiskPause {
+			wait, pause = pause, min(2*pause, maxDiskPause)
+		} else {
+			pause = time.Second
+		}
+		select {
+		case <-time.After(max(0, wait)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// isDiskError tells whether a file could not be written.
+func isDiskError(err error) bool {
+	var pe *fs.PathError
+	return errors.As(err, &pe)
 }
 
 func codecNames(tracks []media.Track, indexes []int) []string {
@@ -265,6 +281,9 @@ func (m *muxer) serveInstance(ctx context.Context, stream *router.Stream) error 
 	m.set(inst, sub)
 	defer m.set(nil, nil)
 	err = m.protect(func() error { return inst.feed(ctx, sub) })
+	if leavesRest(err) {
+		inst.left = inst.rest()
+	}
 	var pe *panicError
 	if errors.As(err, &pe) {
 		return fmt.Errorf("%w: %w", errRestart, err)
@@ -333,6 +352,8 @@ type Details struct {
 	OutboundBytes           uint64    `json:"outboundBytes"`
 	OutboundFramesDiscarded uint64    `json:"outboundFramesDiscarded"`
 	BytesSent               uint64    `json:"bytesSent"` // older name of OutboundBytes
+
+	viewers *viewers
 }
 
 // Info implements router.Session.
@@ -340,6 +361,7 @@ func (m *muxer) Info() router.SessionInfo {
 	d := &Details{
 		Path: m.path, Created: m.created, LastRequest: time.Unix(0, m.last.Load()),
 		OutboundBytes: m.out.Load(), OutboundFramesDiscarded: m.discarded.Load(),
+		viewers: m.viewers,
 	}
 	d.BytesSent = d.OutboundBytes
 	m.mu.Lock()

@@ -73,6 +73,7 @@ func (s *server) addLocked(path string, grant *router.Grant) *muxer {
 	m := &muxer{
 		server: s, path: path, grant: grant, id: uuid.NewString(), created: time.Now(),
 		log: s.log.With("path", path), cancel: cancel, over: make(chan struct{}), changed: make(chan struct{}),
+		viewers: newViewers(),
 	}
 	m.touch()
 	s.muxers[path] = m

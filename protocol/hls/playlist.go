@@ -35,6 +35,9 @@ func splitName(file string) (n int, name string) {
 // renderIndex makes the multivariant playlist.
 func (in *instance) renderIndex() *recorder {
 	rec := in.mergeIndexes()
+	if more := in.audioRate(); more > 0 && rec.status == http.StatusOK {
+		rec.body = addBandwidth(rec.body, more)
+	}
 	if p := in.place.prefix(); p != "" && rec.status == http.StatusOK {
 		rec.body = mapURIs(rec.body, func(out, uri []byte) []byte { return append(append(out, p...), uri...) })
 	}

@@ -3,7 +3,6 @@ package hls
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,112 +26,6 @@ func (g *rig) mediaList(file string) (*playlist.Media, string) {
 	return &m, body
 }
 
-// Playlists as a client sees them while the stream goes on (RFC 8216 section
-// 6.2): the media sequence never goes back and counts what was removed, segments
-// never change, and none is longer than the target.
-func TestPlaylists(t *testing.T) {
-	t.Parallel()
-	for variant, file := range map[Variant]string{MPEGTS: "main_stream.m3u8", FMP4: "video1_stream.m3u8", LowLatency: "video1_stream.m3u8"} {
-		t.Run(string(variant), func(t *testing.T) {
-			t.Parallel()
-			count := 3
-			if variant == LowLatency {
-				count = 7
-			}
-			g := newRig(t, Server{Variant: variant, SegmentCount: count}, nil)
-			g.publish("cam", videoAudio(), sps1080)
-			g.get("/cam/index.m3u8")
-			byNumber := map[int]string{}
-			sequence, target := 0, 0
-			for removed := 0; removed < 3; {
-				m, body := g.mediaList(file)
-				if m.TargetDuration < target || m.TargetDuration < 1 {
-					t.Errorf("target duration %d after %d", m.TargetDuration, target)
-				}
-				if m.MediaSequence < sequence {
-					t.Errorf("media sequence %d after %d", m.MediaSequence, sequence)
-				}
-				if m.MediaSequence > sequence {
-					removed++
-				}
-				sequence, target = m.MediaSequence, m.TargetDuration
-				dated := false
-				for i, s := range m.Segments {
-					if int(s.Duration.Seconds()+0.5) > m.TargetDuration {
-						t.Errorf("a segment of %v with a target of %d", s.Duration, m.TargetDuration)
-					}
-					n := m.MediaSequence + i
-					if old, ok := byNumber[n]; ok && old != s.URI {
-						t.Errorf("segment %d is %s, and was %s", n, s.URI, old)
-					}
-					byNumber[n] = s.URI
-					if s.DateTime != nil {
-						dated = true
-						if d := time.Since(*s.DateTime); d < -time.Second || d > patience {
-							t.Errorf("absolute time %v ago", d)
-						}
-					}
-				}
-				if !dated {
-					t.Errorf("no absolute time in\n%s", body)
-				}
-				if len(m.Segments) > count+1 {
-					t.Errorf("%d segments, want %d", len(m.Segments), count)
-				}
-				if m.Endlist {
-					t.Error("a live playlist has an end")
-				}
-				time.Sleep(50 * time.Millisecond) // the pace of a client
-			}
-		})
-	}
-}
-
-// Low latency: the rules of parts (RFC 8216bis sections 4.4.3.8 and 6.2.5).
-func TestParts(t *testing.T) {
-	t.Parallel()
-	g := newRig(t, Server{}, nil)
-	g.publish("cam", videoAudio(), sps1080)
-	g.get("/cam/index.m3u8")
-	m, _ := g.mediaList("video1_stream.m3u8")
-	for range 12 {
-		if m.PartInf == nil || m.ServerControl == nil || !m.ServerControl.CanBlockReload || m.ServerControl.PartHoldBack == nil || m.PreloadHint == nil {
-			t.Fatalf("not a playlist of low latency: %+v", m)
-		}
-		if hold := *m.ServerControl.PartHoldBack; hold < 2*m.PartInf.PartTarget {
-			t.Errorf("part hold back %v with a target of %v", hold, m.PartInf.PartTarget)
-		}
-		parts := m.Parts
-		for _, s := range m.Segments {
-			parts = append(parts, s.Parts...)
-		}
-		for _, p := range parts {
-			if p.Duration > m.PartInf.PartTarget {
-				t.Errorf("a part of %v with a target of %v", p.Duration, m.PartInf.PartTarget)
-			}
-		}
-		// what is announced comes next
-		hint := m.PreloadHint.URI
-		res, body := g.get("/cam/" + hint)
-		if res.StatusCode != 200 || len(body) < 100 {
-			t.Fatalf("%s: %d, %d bytes", hint, res.StatusCode, len(body))
-		}
-		msn, part := m.MediaSequence+len(m.Segments), len(m.Parts)
-		began := time.Now()
-		next, text := g.mediaList("video1_stream.m3u8?_HLS_msn=" + strconv.Itoa(msn) + "&_HLS_part=" + strconv.Itoa(part))
-		if !strings.Contains(text, `URI="`+hint+`"`) && !strings.Contains(text, "\n"+hint) && next.MediaSequence+len(next.Segments) <= msn {
-			t.Errorf("after %v there is no %s in\n%s", time.Since(began), hint, text)
-		}
-		m = next
-	}
-	// a delta update leaves out what the client has, once there is enough
-	full, _ := g.mediaList("video1_stream.m3u8")
-	delta, text := g.mediaList("video1_stream.m3u8?_HLS_skip=YES")
-	if delta.Skip == nil || delta.MediaSequence < full.MediaSequence {
-		t.Errorf("no delta update:\n%s", text)
-	}
-}
-
 // Concurrent viewers of a part share one copy.
 func TestShared(t *testing.T) {
 	t.Parallel()
@@ -141,7 +34,7 @@ func TestShared(t *testing.T) {
 	p, _ := g.Path("cam")
 	stream := p.Stream()
 	cfg := (&Server{PartDuration: 100 * time.Millisecond}).withDefaults()
-	in, err := newInstance(&muxer{server: &server{Server: &cfg, timelines: map[string]*timeline{}}, log: slog.New(slog.DiscardHandler)}, stream)
+	in, err := newInstance(&muxer{server: &server{Server: &cfg, timelines: map[string]*timeline{}}, viewers: newViewers(), log: slog.New(slog.DiscardHandler)}, stream)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 //
 //	r, err := mtx.New(mtx.Config{
 //		Protocols: []mtx.Protocol{&hls.Server{HTTP: httpserver.Listen{Addr: ":8888"}}},
-//		Paths:     []mtx.PathConfig{{Name: "all_others"}},
+//		Paths:     []mtx.PathConfig{{Name: mtx.AllOthers}},
 //	})
 //
 // The path "cam" is then at
@@ -20,9 +20,12 @@
 // the same bytes are written to all. It ends with the stream, or when nobody
 // asked for anything during [Server.MuxerCloseAfter]. Players outlive it: when the
 // publisher comes back their requests are answered as if it had never been away.
+// Those who are behind can get the end of a stream in memory for a while after it,
+// as long as its playlist is, and half a minute at most.
 //
 // Every request is authenticated; there are no sessions and no cookies, so the
-// URLs can be put behind a CDN.
+// URLs can be put behind a CDN. Operators see viewers nevertheless, as far as
+// addresses, users and programs tell them apart: [Details.Viewers].
 package hls
 
 import (
@@ -91,7 +94,19 @@ type Server struct {
 	// QueryToken accepts a token in the query parameter "jwt" or "token" of a
 	// URL, where it may end up in logs. It is passed on to the URLs in playlists.
 	QueryToken bool
+
+	// CDNSecret lets in who sends it as a bearer token (Authorization: Bearer
+	// SECRET), whatever the Authenticator says: a content delivery network, which
+	// asks once for all its viewers and decides by itself who they are. Its answers
+	// may be kept in shared caches, those for others with credentials may not.
+	CDNSecret string
 }
+
+// String keeps the secret out of logs.
+func (s *Server) String() string { return "HLS server" }
+
+// GoString keeps the secret out of logs.
+func (s *Server) GoString() string { return "&hls.Server{...}" }
 
 // minSegmentDuration is rounded to one second.
 const minSegmentDuration = 500 * time.Millisecond
@@ -159,6 +174,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	ctx, cancel := context.WithCancel(ctx)
 	sv := &server{Server: &cfg, ctx: ctx, host: h, log: h.Log(), muxers: map[string]*muxer{}, page: newPage(),
 		timelines: map[string]*timeline{}}
+	defer sv.dropRests()
 	defer sv.wg.Wait()
 	defer sv.finish()
 	defer cancel()

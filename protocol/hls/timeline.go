@@ -50,6 +50,7 @@ type timeline struct {
 	ended      time.Time     // zero while there is an instance
 	past       []string      // prefixes of the files of earlier instances
 	back       chan struct{} // closed when there is a stream again
+	rest       *rest         // of the last instance; nil after a while
 }
 
 // place is where an instance begins.
@@ -127,10 +128,13 @@ func (t *timeline) know(next uint64) {
 }
 
 // over is called after an instance. end is the time of its last unit.
-func (t *timeline) over(end time.Duration, prefix string) {
+func (t *timeline) over(end time.Duration, prefix string, left *rest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended, t.end = time.Now(), max(t.end, end)
+	if left != nil {
+		t.keep(left)
+	}
 	if prefix == "" {
 		return
 	}
@@ -156,26 +160,34 @@ func (t *timeline) ready() {
 	t.back = make(chan struct{})
 }
 
-// await waits until a path that had a stream a moment ago has one again. It
-// returns false if there is no hope, or no time.
-func (s *server) await(ctx context.Context, path string) bool {
-	t := s.pastOf(path)
-	if t == nil {
-		return false
-	}
+// hope is how long it is worth waiting for the stream to come back.
+func (t *timeline) hope() time.Duration {
 	t.mu.Lock()
-	back, left := t.back, time.Duration(0)
-	if !t.ended.IsZero() {
-		left = time.Until(t.ended.Add(holdFor))
+	defer t.mu.Unlock()
+	if t.ended.IsZero() {
+		return 0
 	}
+	return time.Until(t.ended.Add(holdFor))
+}
+
+// await waits until a path that had a stream a moment ago has one again, as long as
+// there is hope, and at least for some time. It returns false if it was in vain. t
+// may be nil.
+func (s *server) await(ctx context.Context, t *timeline, path string, atLeast time.Duration) bool {
+	return t != nil && s.wait(ctx, t, path, max(t.hope(), atLeast))
+}
+
+func (s *server) wait(ctx context.Context, t *timeline, path string, d time.Duration) bool {
+	t.mu.Lock()
+	back := t.back
 	t.mu.Unlock()
 	if p, ok := s.host.Router().Path(path); ok && p.Stream() != nil {
 		return true
 	}
-	if left <= 0 {
+	if d <= 0 {
 		return false
 	}
-	timer := time.NewTimer(left)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-back:
@@ -231,10 +243,12 @@ const (
 	tagSequence      = "#EXT-X-MEDIA-SEQUENCE:"
 	tagDiscontinuity = "#EXT-X-DISCONTINUITY-SEQUENCE:"
 	tagSkipped       = "SKIPPED-SEGMENTS="
+	tagTarget        = "#EXT-X-TARGETDURATION:"
+	tagPart          = "#EXT-X-PART:"
 )
 
-// put moves the numbers of a media playlist. last is that of its last segment.
-func (p place) put(body []byte) (out []byte, last uint64) {
+// put moves the numbers of a media playlist. next is that after its last segment.
+func (p place) put(body []byte) (out []byte, next uint64) {
 	head, tail, ok := bytes.Cut(body, []byte(tagSequence))
 	line, rest, _ := bytes.Cut(tail, []byte("\n"))
 	first, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 10, 62)
@@ -242,14 +256,14 @@ func (p place) put(body []byte) (out []byte, last uint64) {
 		return body, 0
 	}
 	first += p.sequence
-	last = first + uint64(bytes.Count(rest, []byte(tagInfo))) + skipped(rest) - 1
+	next = first + uint64(bytes.Count(rest, []byte(tagInfo))) + skipped(rest)
 	if p.sequence == 0 && p.discontinuity == 0 {
-		return body, last
+		return body, next
 	}
 	out = append(make([]byte, 0, len(body)+64), head...)
 	out = append(strconv.AppendUint(append(out, tagSequence...), first, 10), '\n')
 	out = append(strconv.AppendInt(append(out, tagDiscontinuity...), int64(p.discontinuity), 10), '\n')
-	return append(out, rest...), last
+	return append(out, rest...), next
 }
 
 // skipped returns how many segments a delta update leaves out.

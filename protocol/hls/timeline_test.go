@@ -34,6 +34,17 @@ func lastFile(list string) (name string) {
 	return name
 }
 
+// mediaFiles returns what a media playlist names and does not only announce.
+func mediaFiles(list string) (names []string) {
+	for l := range strings.Lines(list) {
+		if strings.HasPrefix(l, "#EXT-X-PRELOAD-HINT") || strings.HasPrefix(l, "gap.") {
+			continue
+		}
+		_ = mapURIs([]byte(l), func(_, uri []byte) []byte { names = append(names, string(uri)); return nil })
+	}
+	return names
+}
+
 // pollList fetches a playlist in the background.
 func (g *rig) pollList(ctx context.Context, path string) <-chan string {
 	out := make(chan string, 1)
@@ -90,19 +101,36 @@ func TestGoesOn(t *testing.T) {
 					query = "?_HLS_msn=" + strconv.Itoa(old+1) + "&_HLS_part=1000&_HLS_skip=YES" // of the next segment
 				}
 				oldFile := lastFile(before)
+				none, _, _ := strings.Cut(oldFile, "_")
+				none += "_video1_seg999.mp4"
 				_, oldSegment := g.get("/cam/" + oldFile)
 				stop()
 				eventually(t, "end of the muxer", func() bool { return g.muxer() == nil })
-				polled, gone := g.pollList(t.Context(), "/cam/"+file+query), g.pollList(t.Context(), "/cam/"+oldFile)
+				waiting := g.pollList(t.Context(), "/cam/"+none)
+				polled := waiting
+				if variant == LowLatency {
+					polled = g.pollList(t.Context(), "/cam/"+file+query)
+				}
 				select {
 				case got := <-polled:
 					t.Fatalf("an answer without a stream: %s", got)
-				case got := <-gone:
+				case got := <-waiting:
 					t.Fatalf("an answer without a stream: %s", got)
 				case <-time.After(300 * time.Millisecond):
 				}
+				if res, got := g.get("/cam/" + oldFile); res.StatusCode != 200 || got != oldSegment {
+					t.Errorf("the last segment: %d, %d bytes, want %d", res.StatusCode, len(got), len(oldSegment))
+				}
 				g.publish("cam", videoAudio(), sps48)
-				after := <-polled
+				after := ""
+				if variant == LowLatency {
+					after = <-polled
+				} else {
+					eventually(t, "a playlist of the new stream", func() bool {
+						after = <-g.pollList(t.Context(), "/cam/"+file)
+						return lastFile(after) != oldFile
+					})
+				}
 				if first := number(after, tagSequence); !strings.HasPrefix(after, "200 ") || first <= old || first > old+3 {
 					t.Errorf("after number %d: %s", old, after)
 				}
@@ -112,7 +140,7 @@ func TestGoesOn(t *testing.T) {
 				if strings.Contains(after, tagSkipped) {
 					t.Errorf("a delta to what the client does not know: %s", after)
 				}
-				if got := <-gone; !strings.HasPrefix(got, "503 ") {
+				if got := <-waiting; !strings.HasPrefix(got, "503 ") {
 					t.Errorf("a file of the past: %.100s", got)
 				}
 				res, segment := g.get("/cam/" + lastFile(after))
@@ -176,8 +204,8 @@ func TestOtherCodecs(t *testing.T) {
 	}
 }
 
-// A publisher that does not come back leaves nobody waiting for long, and who
-// has not been there does not wait at all.
+// Viewers who are behind see the end of a stream too; then it is over, and who has
+// not been there does not wait at all.
 func TestStaysAway(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, Server{}, nil, router.PathConfig{Name: "cam"}, router.PathConfig{Name: "never"})
@@ -194,15 +222,40 @@ func TestStaysAway(t *testing.T) {
 	if d := time.Since(began); d > holdFor/2 {
 		t.Errorf("the answers took %v", d)
 	}
-	if res, _ := g.get("/cam/video1_stream.m3u8"); res.StatusCode != 404 {
-		t.Errorf("status %d", res.StatusCode)
+	m, list := g.mediaList("video1_stream.m3u8")
+	for _, f := range mediaFiles(list) {
+		if res, body := g.get("/cam/" + f); res.StatusCode != 200 || len(body) == 0 {
+			t.Errorf("%s: %d, %d bytes", f, res.StatusCode, len(body))
+		}
 	}
+	if m.Endlist || len(mediaFiles(list)) < 5 {
+		t.Errorf("the last playlist:\n%s", list)
+	}
+	last := strconv.Itoa(m.MediaSequence + len(m.Segments) - 1)
+	opened := strings.Count(g.log.String(), "no muxer")
+	if _, same := g.get("/cam/video1_stream.m3u8?_HLS_msn=" + last + "&_HLS_part=0&_HLS_skip=YES"); same != list {
+		t.Errorf("what is there is not there:\n%s", same)
+	}
+	if _, same := g.get("/cam/video1_stream.m3u8", "User-Agent", "GStreamer"); same != string(classic([]byte(list))) {
+		t.Errorf("another playlist for GStreamer:\n%s", same)
+	}
+	if n := strings.Count(g.log.String(), "no muxer"); n != opened || g.muxer() != nil {
+		t.Errorf("there was a muxer for what is over, %d times", n-opened)
+	}
+	// what will not come is waited for
+	res, _ := g.get("/cam/video1_stream.m3u8?_HLS_msn=" + last + "99")
 	if d := time.Since(began); d < holdFor/2 || d > 2*holdFor {
-		t.Errorf("the answer took %v", d)
+		t.Errorf("the answer, %d, took %v", res.StatusCode, d)
 	}
+	eventually(t, "the end", func() bool { res, _ := g.get("/cam/video1_stream.m3u8"); return res.StatusCode == 404 })
 	again := time.Now()
-	if res, _ := g.get("/cam/video1_stream.m3u8"); res.StatusCode != 404 || time.Since(again) > holdFor/2 {
-		t.Errorf("later: %d after %v", res.StatusCode, time.Since(again))
+	for _, f := range append(mediaFiles(list), "video1_stream.m3u8") {
+		if res, _ := g.get("/cam/" + f); res.StatusCode != 404 {
+			t.Errorf("%s: %d", f, res.StatusCode)
+		}
+	}
+	if d := time.Since(again); d > holdFor/2 {
+		t.Errorf("the answers took %v", d)
 	}
 }
 
@@ -214,7 +267,7 @@ func TestTimelinesAreForgotten(t *testing.T) {
 		l := s.timeline(path)
 		l.begin("x")
 		for range 3 * maxPast {
-			l.over(0, "p")
+			l.over(0, "p", nil)
 		}
 		if len(l.past) != maxPast {
 			t.Errorf("%d prefixes", len(l.past))
@@ -234,19 +287,20 @@ func TestPut(t *testing.T) {
 	for _, c := range []struct {
 		p        place
 		in, want string
-		last     uint64
+		next     uint64
 	}{
-		{place{}, list, list, 5},
-		{place{sequence: 10, discontinuity: 2}, list, strings.Replace(list, ":4\n", ":14\n#EXT-X-DISCONTINUITY-SEQUENCE:2\n", 1), 15},
+		{place{}, list, list, 6},
+		{place{sequence: 10, discontinuity: 2}, list, strings.Replace(list, ":4\n", ":14\n#EXT-X-DISCONTINUITY-SEQUENCE:2\n", 1), 16},
 		{
 			place{sequence: 10, discontinuity: 1}, "#EXT-X-MEDIA-SEQUENCE:4\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n#EXTINF:1,\nx\n",
-			"#EXT-X-MEDIA-SEQUENCE:14\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n#EXTINF:1,\nx\n", 17,
+			"#EXT-X-MEDIA-SEQUENCE:14\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n#EXTINF:1,\nx\n", 18,
 		},
+		{place{}, "#EXT-X-MEDIA-SEQUENCE:0\n", "#EXT-X-MEDIA-SEQUENCE:0\n", 0},
 		{place{sequence: 10}, "#EXTM3U\n", "#EXTM3U\n", 0},
 		{place{sequence: 10}, "#EXT-X-MEDIA-SEQUENCE:x\n", "#EXT-X-MEDIA-SEQUENCE:x\n", 0},
 	} {
-		if got, last := c.p.put([]byte(c.in)); string(got) != c.want || last != c.last {
-			t.Errorf("%+v: got %q, %d, want %q, %d", c.p, got, last, c.want, c.last)
+		if got, next := c.p.put([]byte(c.in)); string(got) != c.want || next != c.next {
+			t.Errorf("%+v: got %q, %d, want %q, %d", c.p, got, next, c.want, c.next)
 		}
 	}
 	if got := filePrefix([]byte("#EXT_X\n#EXTINF:1,\ngap.mp4\nabc_video1_seg7.mp4\n")); got != "abc" {
@@ -259,9 +313,9 @@ func FuzzPut(f *testing.F) {
 	f.Add("#EXT-X-MEDIA-SEQUENCE:\n#EXT-X-SKIP:SKIPPED-SEGMENTS=99999999999", uint32(1))
 	f.Fuzz(func(t *testing.T, list string, sequence uint32) {
 		p := place{sequence: uint64(sequence), discontinuity: 1}
-		got, last := p.put([]byte(list))
-		if again, same := (place{}).put(got); !bytes.Equal(again, got) || same != last {
-			t.Errorf("%q became %q with %d, then %d", list, got, last, same)
+		got, next := p.put([]byte(list))
+		if again, same := (place{}).put(got); !bytes.Equal(again, got) || same != next {
+			t.Errorf("%q became %q with %d, then %d", list, got, next, same)
 		}
 		_ = classic(addDates(got))
 		if s := filePrefix(got); strings.ContainsAny(s, "_\n#") && s[0] == '#' {

@@ -298,7 +298,7 @@ func (l *live) checkMetrics(lists map[string]anyList) {
 		"paths": "name state", "hls_muxers": "name", "rtsp_conns": "id", "rtsps_conns": "id", "rtsp_sessions": "id path remoteAddr state",
 		"rtsps_sessions": "id path remoteAddr state", "rtmp_conns": "id path remoteAddr state", "rtmps_conns": "id path remoteAddr state",
 		"srt_conns": "id path remoteAddr state", "webrtc_sessions": "id path remoteAddr state", "forward_dests": "id path pos protocol state type",
-		"hls_sessions": "",
+		"hls_sessions": "id path remoteAddr",
 	} {
 		for _, m := range fs[family].GetMetric() {
 			var have []string
@@ -341,6 +341,7 @@ func contractMetrics() map[string]string {
 	)
 	return map[string]string{
 		"paths": bytes + "readers inbound_frames_in_error", "hls_muxers": "bytes_sent outbound_bytes " + dropped,
+		"hls_sessions": "bytes_sent outbound_bytes",
 		"rtsp_conns": bytes, "rtsps_conns": bytes, "rtsp_sessions": rtsp, "rtsps_sessions": rtsp,
 		"rtmp_conns": bytes + dropped, "rtmps_conns": bytes + dropped, "webrtc_sessions": bytes + rtpOld + rtp + dropped,
 		"srt_conns": dropped + ` packets_sent packets_received packets_sent_unique packets_received_unique packets_send_loss packets_received_loss

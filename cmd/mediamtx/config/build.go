@@ -30,7 +30,7 @@ func (d *Document) BuildWith(s Shared) (router.Config, error) {
 	c.Auth = a
 	for _, name := range d.pathNames() {
 		p := d.Paths[name]
-		pc := d.buildPath(&p)
+		pc := d.buildPath(&p, s)
 		if pc.Standby, err = buildStandby(&p); err != nil {
 			return router.Config{}, fmt.Errorf("path %q: alwaysAvailable: %w", name, err)
 		}

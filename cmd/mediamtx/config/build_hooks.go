@@ -12,15 +12,15 @@ import (
 
 // exec tells how the commands of hooks are run: they write where the server
 // does.
-func (d *Document) exec() hook.Exec {
+func (d *Document) exec(s Shared) hook.Exec {
 	_, port, _ := net.SplitHostPort(d.RTSPAddress)
-	return hook.Exec{Env: []string{"RTSP_PORT=" + port}, Stdout: os.Stdout, Stderr: os.Stderr}
+	return hook.Exec{Env: []string{"RTSP_PORT=" + port}, Stdout: os.Stdout, Stderr: os.Stderr, Processes: s.Processes}
 }
 
 // Connections returns the commands that run for each connection of a client.
-func (d *Document) Connections() hook.Connections {
+func (d *Document) Connections(s Shared) hook.Connections {
 	return hook.Connections{
-		Exec:       d.exec(),
+		Exec:       d.exec(s),
 		Connect:    hook.Command{Line: d.RunOnConnect, Restart: d.RunOnConnectRestart},
 		Disconnect: d.RunOnDisconnect,
 	}
@@ -36,7 +36,7 @@ func (d *Document) WebhookTargets() []hook.Webhook {
 }
 
 // buildCommands returns the commands of a path; ok is false if it has none.
-func (d *Document) buildCommands(p *Path) (c hook.Commands, ok bool) {
+func (d *Document) buildCommands(p *Path, s Shared) (c hook.Commands, ok bool) {
 	c = hook.Commands{
 		Init:            hook.Command{Line: p.RunOnInit, Restart: p.RunOnInitRestart},
 		Ready:           hook.Command{Line: p.RunOnReady, Restart: p.RunOnReadyRestart},
@@ -55,14 +55,14 @@ func (d *Document) buildCommands(p *Path) (c hook.Commands, ok bool) {
 	if reflect.DeepEqual(lines, hook.Commands{}) {
 		return hook.Commands{}, false
 	}
-	c.Exec = d.exec()
+	c.Exec = d.exec(s)
 	return c, true
 }
 
 // invite lets the first reader start a command that publishes.
-func (d *Document) invite(p *Path, c *router.PathConfig) {
+func (d *Document) invite(p *Path, s Shared, c *router.PathConfig) {
 	c.Source = hook.OnDemand{
-		Exec:     d.exec(),
+		Exec:     d.exec(s),
 		Command:  hook.Command{Line: p.RunOnDemand, Restart: p.RunOnDemandRestart},
 		UnDemand: p.RunOnUnDemand,
 	}

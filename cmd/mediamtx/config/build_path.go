@@ -14,7 +14,7 @@ import (
 // unless publisherGracePeriod says it.
 const failoverGrace = 20 * time.Second
 
-func (d *Document) buildPath(p *Path) router.PathConfig {
+func (d *Document) buildPath(p *Path, s Shared) router.PathConfig {
 	c := router.PathConfig{
 		Name:                 p.Name,
 		Source:               d.buildSource(p),
@@ -39,9 +39,9 @@ func (d *Document) buildPath(p *Path) router.PathConfig {
 		}
 	}
 	if c.Source == nil && (p.RunOnDemand != "" || p.RunOnUnDemand != "") {
-		d.invite(p, &c)
+		d.invite(p, s, &c)
 	}
-	if commands, ok := d.buildCommands(p); ok {
+	if commands, ok := d.buildCommands(p, s); ok {
 		c.Extras = append(c.Extras, commands)
 	}
 	if p.RTSPDemuxMpegts {

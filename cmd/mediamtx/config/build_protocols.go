@@ -106,6 +106,7 @@ func (d *Document) buildRTSP() []router.Protocol {
 		WriteQueueSize:    d.WriteQueueSize,
 		UDPMaxPayloadSize: d.UDPMaxPayloadSize,
 		UDPReadBufferSize: d.UDPReadBufferSize,
+		TrustedProxies:    prefixes(d.RTSPTrustedProxies),
 	}
 	for _, t := range d.RTSPTransports {
 		base.Transports = append(base.Transports, rtsp.Transport(t))
@@ -136,6 +137,7 @@ func (d *Document) buildRTMP() []router.Protocol {
 		ReadTimeout:    time.Duration(d.ReadTimeout),
 		WriteTimeout:   time.Duration(d.WriteTimeout),
 		WriteQueueSize: d.WriteQueueSize,
+		TrustedProxies: prefixes(d.RTMPTrustedProxies),
 	}
 	var out []router.Protocol
 	if d.RTMPEncryption != "strict" {
@@ -166,6 +168,7 @@ func (d *Document) buildHLS() *hls.Server {
 		Directory:       d.HLSDirectory,
 		MuxerCloseAfter: time.Duration(d.HLSMuxerCloseAfter),
 		QueryToken:      d.AuthJWTInHTTPQuery,
+		CDNSecret:       d.HLSCDNSecret,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/org/mtx/protocol/hls"
 	"github.com/org/mtx/record"
 	"github.com/org/mtx/router"
+	"github.com/org/mtx/router/hook"
 )
 
 // Shared is what outlives a configuration: parts of the one that comes next go on
@@ -14,6 +15,9 @@ import (
 type Shared struct {
 	// Recording knows the files that are being written.
 	Recording *record.State
+
+	// Processes are those of commands. Optional.
+	Processes *hook.Processes
 }
 
 // buildRecorder returns the sink of a path that is recorded.

@@ -14,7 +14,7 @@ import (
 // It reads the file, if there is one.
 func buildStandby(p *Path) (router.Standby, error) {
 	if !p.AlwaysAvailable {
-		return nil, nil //nolint:nilnil // a path without standby is no error
+		return nil, nil // a path without standby is no error
 	}
 	var s *standby.Segment
 	var err error

@@ -137,7 +137,7 @@ func TestBuildHooks(t *testing.T) {
 	d, _ := parse(t, "rtspAddress: 127.0.0.1:5555\nrunOnConnect: a\nrunOnConnectRestart: yes\nrunOnDisconnect: b\n"+
 		"webhooks: [{url: 'http://h', events: [pathReady], secret: x}]\npaths: {p: {runOnDemand: c, runOnUnDemand: d, "+
 		"runOnDemandCloseAfter: 3s, runOnAvailable: e, runOnReadRestart: yes}, q: {runOnReadRestart: yes}}")
-	if c := d.Connections(); c.Connect != (hook.Command{Line: "a", Restart: true}) || c.Disconnect != "b" || c.Exec.Env[0] != "RTSP_PORT=5555" {
+	if c := d.Connections(Shared{}); c.Connect != (hook.Command{Line: "a", Restart: true}) || c.Disconnect != "b" || c.Exec.Env[0] != "RTSP_PORT=5555" {
 		t.Errorf("%+v", c)
 	}
 	if w := d.WebhookTargets(); len(w) != 1 || w[0].URL != "http://h" || w[0].Secret != "x" || w[0].Events[0] != hook.PathReady {
@@ -253,9 +253,9 @@ func TestNotInForce(t *testing.T) {
 		want []string
 	}{
 		{"rtmp: no\nhls: no\nsrt: no\nlogLevel: debug", nil},
-		{"rtmpTrustedProxies: [10.0.0.0/8]\nhlsTrustedProxies: [10.0.0.0/8]\nhlsCDNSecret: x", []string{"rtmpTrustedProxies", "hlsCDNSecret"}},
+		{"rtmpTrustedProxies: [10.0.0.0/8]\nhlsTrustedProxies: [10.0.0.0/8]\nhlsCDNSecret: x", nil},
 		{"webrtc: no\nmoqQUICAddress: :1", []string{"moqQUICAddress"}},
-		{"moq: no\nmoqQUICAddress: :1\nhlsCDNSecret: x", []string{"hlsCDNSecret"}},
+		{"moq: no\nmoqQUICAddress: :1", []string{}}, // nothing that would be in force
 		{"pathDefaults: {moqTransport: webtransport}\npaths: {a: , b: {moqTransport: webtransport}, c: {moqTransport: quic}}", []string{"pathDefaults: moqTransport", `path "c": moqTransport`}},
 		{
 			"paths: {a: {source: 'whep://h/x', forward: ['rtsp://h/x', 'moqt://h/x', 'srt://h:1']}, b: {source: 'moqt://h/x'}, c: {source: 'srt://h:1'}}",

@@ -32,12 +32,12 @@ func (d *decoder) at(p keyPath) origin {
 func (d *decoder) bad(p keyPath, f *field, value string, msg string) {
 	shown := " " + quote(value)
 	if f != nil {
-		switch f.secret {
-		case "true":
+		switch {
+		case f.secret == "true":
 			shown = ""
-		case "url":
+		case f.secret == "url", f.check == "httpURL":
 			shown = " " + quote(redactURL(value))
-		case "command":
+		case f.secret == "command":
 			shown = " " + quote(redactCommand(value))
 		}
 	}

@@ -97,7 +97,7 @@ type Global struct {
 	RTSPServerKey      string           `json:"rtspServerKey" koanf:"rtspServerKey"`
 	RTSPServerCert     string           `json:"rtspServerCert" koanf:"rtspServerCert"`
 	RTSPAuthMethods    []RTSPAuthMethod `json:"rtspAuthMethods" koanf:"rtspAuthMethods"`
-	RTSPTrustedProxies []IPNetwork      `json:"rtspTrustedProxies" koanf:"rtspTrustedProxies" later:"true"`
+	RTSPTrustedProxies []IPNetwork      `json:"rtspTrustedProxies" koanf:"rtspTrustedProxies"`
 
 	// RTMP server.
 	RTMP               bool        `json:"rtmp" koanf:"rtmp"`
@@ -106,7 +106,7 @@ type Global struct {
 	RTMPSAddress       string      `json:"rtmpsAddress" koanf:"rtmpsAddress" check:"address"`
 	RTMPServerKey      string      `json:"rtmpServerKey" koanf:"rtmpServerKey"`
 	RTMPServerCert     string      `json:"rtmpServerCert" koanf:"rtmpServerCert"`
-	RTMPTrustedProxies []IPNetwork `json:"rtmpTrustedProxies" koanf:"rtmpTrustedProxies" later:"true"`
+	RTMPTrustedProxies []IPNetwork `json:"rtmpTrustedProxies" koanf:"rtmpTrustedProxies"`
 
 	// HLS server.
 	HLS                bool        `json:"hls" koanf:"hls"`
@@ -124,7 +124,7 @@ type Global struct {
 	HLSSegmentMaxSize  Size        `json:"hlsSegmentMaxSize" koanf:"hlsSegmentMaxSize" check:"positive"`
 	HLSDirectory       string      `json:"hlsDirectory" koanf:"hlsDirectory"`
 	HLSMuxerCloseAfter Duration    `json:"hlsMuxerCloseAfter" koanf:"hlsMuxerCloseAfter" check:"positive"`
-	HLSCDNSecret       string      `json:"hlsCDNSecret" koanf:"hlsCDNSecret" secret:"true" later:"true"`
+	HLSCDNSecret       string      `json:"hlsCDNSecret" koanf:"hlsCDNSecret" secret:"true"`
 
 	// WebRTC server.
 	WebRTC                      bool        `json:"webrtc" koanf:"webrtc"`

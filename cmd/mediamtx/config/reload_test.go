@@ -157,6 +157,7 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"rtspEncryption": "strict"}, "-rtsp"},
 		{settings{"rtspTransports": "[tcp]"}, rtsp},
 		{settings{"rtspAuthMethods": "[digest]"}, rtsp},
+		{settings{"rtspTrustedProxies": "[10.0.0.0/8]"}, rtsp},
 		{settings{"multicastIPRange": "239.0.0.0/8"}, rtsp},
 		{settings{"rtspAddress": ":1"}, "rtsp path/asked path/hooks"}, // commands know the port,
 		{settings{"rtpAddress": ":2", "rtcpAddress": ":3"}, "rtsp"},
@@ -173,6 +174,7 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"rtmpAddress": ":1"}, "rtmp"},
 		{settings{"rtmpsAddress": ":1"}, "rtmps"},
 		{settings{"rtmpServerKey": "x"}, "rtmps"},
+		{settings{"rtmpTrustedProxies": "[10.0.0.0/8]"}, "rtmp rtmps"},
 		{settings{"rtmpServerCert": "x"}, "rtmps"},
 
 		{settings{"hls": "no"}, "-hls"},
@@ -182,6 +184,7 @@ func TestReloadDisturbs(t *testing.T) {
 		{settings{"hlsServerCert": "x"}, "hls"},
 		{settings{"hlsAllowOrigins": "['https://x']"}, "hls"},
 		{settings{"hlsTrustedProxies": "[10.0.0.0/8]"}, "hls"},
+		{settings{"hlsCDNSecret": "x"}, "hls"},
 		{settings{"hlsAlwaysRemux": "yes"}, "hls"},
 		{settings{"hlsVariant": "mpegts"}, "hls"},
 		{settings{"hlsSegmentCount": "8"}, "hls"},

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/org/mtx/router"
 )
 
 // family is a group of URL schemes that one kind of source or sink serves.
@@ -173,12 +175,28 @@ func forwardFamily(s string) family {
 // checkRedirect tells what is wrong with a place that readers are sent to: an
 // absolute URL, or another path with a leading slash.
 func checkRedirect(s string) error {
-	if strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && len(s) > 1 {
-		return nil
+	if name, ok := strings.CutPrefix(s, "/"); ok {
+		return checkOtherPath(name)
 	}
 	u, err := parseURL(s)
 	if err != nil || u.Scheme == "" || u.Host == "" {
-		return errors.New(`must be a URL, or a path with a leading slash such as "/other"`)
+		return errRedirect
 	}
 	return checkURLPort(u)
+}
+
+var errRedirect = errors.New(`must be a URL, or a path with a leading slash such as "/other"`)
+
+// checkOtherPath checks a path, perhaps with a query, without its leading slash.
+// What variables stand for is not known.
+func checkOtherPath(s string) error {
+	name, _, _ := strings.Cut(s, "?")
+	name, err := url.PathUnescape(strings.TrimSuffix(name, "/"))
+	if err == nil && !strings.Contains(name, "$") {
+		err = router.ValidatePathName(name)
+	}
+	if err != nil {
+		return errRedirect
+	}
+	return nil
 }
