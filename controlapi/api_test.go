@@ -335,3 +335,26 @@ func TestAuthentication(t *testing.T) {
 		}
 	}
 }
+
+// Tokens and passwords that clients sent in their query are not shown to those
+// who look.
+func TestQueriesOfSessions(t *testing.T) {
+	t.Parallel()
+	type details struct {
+		ID    string `json:"id"`
+		Query string `json:"query"`
+	}
+	b := newBench(t, controlapi.Options{})
+	id := uuid.NewString()
+	d := &details{id, "a=b&jwt=SECRET&pass=SECRET&c"}
+	defer b.host.AddSession(&session{info: router.SessionInfo{ID: id, Kind: "rtspSession", Details: d}})()
+	for _, path := range []string{"list", "get/" + id} {
+		_, body := b.do("GET", "/v3/rtspsessions/"+path, "")
+		if strings.Contains(body, "SECRET") || !strings.Contains(body, `"query":"a=b\u0026jwt=***\u0026pass=***\u0026c"`) {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+	if !strings.Contains(d.Query, "SECRET") {
+		t.Error("the session itself was changed")
+	}
+}

@@ -13,7 +13,7 @@ import (
 // A program that has a HTTP server of its own puts the API into it, behind its own
 // authentication.
 func Example() {
-	r, err := router.New(router.Config{Paths: []router.PathConfig{{Name: "all_others"}}})
+	r, err := router.New(router.Config{Paths: []router.PathConfig{{Name: router.AllOthers}}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	defer remove()
 	handler = authenticated(h, router.ActionAPI, s.QueryToken, handler, "/healthz", "/readyz")
 	e := httpserver.WithDefaults(endpoint, h.Log(), h.Listen)
-	return e.Serve(ctx, handler, Announce(h))
+	return e.Serve(ctx, httpserver.Errors(handler, writeError), Announce(h))
 }
 
 // Announce returns what an endpoint calls when it is ready: it tells the log and

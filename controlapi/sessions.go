@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/org/mtx/protocol/httpserver"
 	"github.com/org/mtx/router"
 )
 
@@ -62,7 +64,7 @@ func (a *api) listSessions(k kind) http.HandlerFunc {
 			slices.SortFunc(infos, func(x, y router.SessionInfo) int { return compare(x.Path, y.Path) })
 		}
 		for i := range infos {
-			all = append(all, infos[i].Details)
+			all = append(all, shown(infos[i].Details))
 		}
 		writePage(w, r, all)
 	}
@@ -90,8 +92,24 @@ func (a *api) getSession(k kind) http.HandlerFunc {
 			writeError(w, http.StatusNotFound, err)
 			return
 		}
-		writeJSON(w, info.Details)
+		writeJSON(w, shown(info.Details))
 	}
+}
+
+// shown returns details without the credentials that their query may hold.
+func shown(details any) any {
+	v := reflect.Indirect(reflect.ValueOf(details))
+	if v.Kind() != reflect.Struct {
+		return details
+	}
+	query := v.FieldByName("Query")
+	if !query.IsValid() || query.Kind() != reflect.String || query.String() == "" {
+		return details
+	}
+	c := reflect.New(v.Type())
+	c.Elem().Set(v)
+	c.Elem().FieldByName("Query").SetString(httpserver.RedactQuery(query.String()))
+	return c.Interface()
 }
 
 func (a *api) getMuxer(k kind) http.HandlerFunc {

@@ -75,8 +75,8 @@ type Server struct {
 	// Store holds the recordings. Default record.Local{}.
 	Store record.Store
 
-	// Script is hls.js, for browsers that cannot play HLS by themselves. Without
-	// it, the page works in the others only.
+	// Script is hls.js, for browsers that cannot play HLS by themselves: Script of
+	// package protocol/hls returns it. Without it, the page works in the others only.
 	Script []byte
 
 	// QueryToken accepts a token in the query parameter "jwt" or "token" of a
@@ -153,7 +153,7 @@ func (s *Server) Serve(ctx context.Context, h *router.Host) error {
 	if e == nil {
 		e = httpserver.Listen{Addr: ":9996"}
 	}
-	return httpserver.WithDefaults(e, h.Log(), h.Listen).Serve(ctx, sv, func(a net.Addr) {
+	return httpserver.WithDefaults(e, h.Log(), h.Listen).Serve(ctx, httpserver.Errors(sv, writeError), func(a net.Addr) {
 		if a == nil {
 			h.Log().Info("serving on the mux of the program")
 			h.Ready()

@@ -16,6 +16,16 @@ func (g *guard) logRequest(w *writer, r *http.Request, began time.Time, failure 
 	if !g.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
+	status := w.status
+	if status == 0 && failure == nil {
+		status = http.StatusOK
+	}
+	g.log.Debug("request", "method", r.Method, "uri", w.uri(r), "status", status, "bytes", w.bytes,
+		"duration", time.Since(began).Round(time.Microsecond), "remote", g.inspect(r).client)
+}
+
+// uri is what logs show of the URL of a request.
+func (w *writer) uri(r *http.Request) string {
 	uri := w.logPath
 	if uri == "" {
 		uri = r.URL.EscapedPath()
@@ -23,12 +33,7 @@ func (g *guard) logRequest(w *writer, r *http.Request, began time.Time, failure 
 	if r.URL.RawQuery != "" {
 		uri += "?" + RedactQuery(r.URL.RawQuery)
 	}
-	status := w.status
-	if status == 0 && failure == nil {
-		status = http.StatusOK
-	}
-	g.log.Debug("request", "method", r.Method, "uri", uri, "status", status, "bytes", w.bytes,
-		"duration", time.Since(began).Round(time.Microsecond), "remote", g.inspect(r).client)
+	return uri
 }
 
 // LogPath sets the path that the access log shows for a request, for URLs whose

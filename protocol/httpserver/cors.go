@@ -78,11 +78,17 @@ func allowOrigin(patterns []string, origin string) string {
 		switch {
 		case p == "*":
 			out = "*"
-		case origin != "" && len(origin) <= maxOrigin && matchOrigin(strings.ToLower(p), strings.ToLower(origin)):
+		case origin != "" && len(origin) <= maxOrigin && allows(strings.ToLower(p), strings.ToLower(origin)):
 			return origin
 		}
 	}
 	return out
+}
+
+// allows lets any port be the default one, too, which origins do not name.
+func allows(pattern, origin string) bool {
+	host, anyPort := strings.CutSuffix(pattern, ":*")
+	return matchOrigin(pattern, origin) || anyPort && matchOrigin(host, origin)
 }
 
 // matchOrigin matches a pattern in which * stands for one or more characters of

@@ -17,6 +17,7 @@ type guard struct {
 	policy
 	handler http.Handler
 	ctx     context.Context //nolint:containedctx // bounds all requests
+	answer  ErrorFunc       // see Errors
 	guest   bool            // the server is not ours
 	lean    bool            // see Lean
 
@@ -30,9 +31,36 @@ type guard struct {
 }
 
 func newGuard(ctx context.Context, p policy, handler http.Handler) *guard {
-	_, isLean := handler.(lean)
-	return &guard{policy: p, handler: handler, ctx: ctx, lean: isLean, active: map[*writer]struct{}{}, idle: make(chan struct{})}
+	g := &guard{policy: p, ctx: ctx, answer: plainError, active: map[*writer]struct{}{}, idle: make(chan struct{})}
+	if e, ok := handler.(withErrors); ok {
+		handler, g.answer = e.Handler, e.answer
+	}
+	g.handler = handler
+	_, g.lean = handler.(lean)
+	return g
 }
+
+// ErrorFunc writes an answer that tells what is wrong.
+type ErrorFunc func(w http.ResponseWriter, status int, err error)
+
+// Errors makes an endpoint give its own answers, to paths that climb for example
+// or after a panic, in the form of those of the handler. Otherwise they are plain
+// text. The result is for Serve, not for other wrappers.
+func Errors(h http.Handler, answer ErrorFunc) http.Handler { return withErrors{h, answer} }
+
+type withErrors struct {
+	http.Handler
+	answer ErrorFunc
+}
+
+func plainError(w http.ResponseWriter, status int, err error) { http.Error(w, err.Error(), status) }
+
+// What the guard answers.
+var (
+	errInvalidPath = errors.New("invalid path")
+	errNotFound    = errors.New("not found")
+	errInternal    = errors.New("internal error")
+)
 
 func probeURL(path string) *url.URL { return &url.URL{Path: path} }
 
@@ -129,18 +157,25 @@ func (g *guard) failed(w *writer, r *http.Request, v any) bool {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return false
 	}
-	g.log.Error("panic", "error", v, "method", r.Method, "path", r.URL.Path, "stack", string(debug.Stack()))
+	g.log.Error("panic", "error", v, "method", r.Method, "uri", w.uri(r), "stack", string(debug.Stack()))
 	if w.status != 0 {
 		return false
 	}
 	w.status = http.StatusInternalServerError
-	http.Error(w.ResponseWriter, "internal error", http.StatusInternalServerError)
+	for _, name := range contentHeaders {
+		w.Header().Del(name)
+	}
+	g.answer(w.ResponseWriter, http.StatusInternalServerError, errInternal)
 	return true
 }
 
 func (g *guard) serve(w *writer, r *http.Request) {
 	h := w.Header()
 	h["Server"] = serverHeader
+	var sent *body
+	if r.Body != nil && r.Body != http.NoBody {
+		sent = newBody(w, r.Body, g.maxBodyBytes, g.readTimeout) // its deadline holds for what is answered at once, too
+	}
 	if len(g.allowOrigins) > 0 && g.cors(h, r) {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -148,10 +183,10 @@ func (g *guard) serve(w *writer, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, g.prefix)
 	switch {
 	case !ok || path != "" && path[0] != '/':
-		http.NotFound(w, r)
+		g.answer(w, http.StatusNotFound, errNotFound)
 		return
 	case !safePath(path):
-		http.Error(w, "invalid path", http.StatusBadRequest)
+		g.answer(w, http.StatusBadRequest, errInvalidPath)
 		return
 	}
 	if path == "" {
@@ -169,8 +204,8 @@ func (g *guard) serve(w *writer, r *http.Request) {
 		u.Path, u.RawPath = path, strings.TrimPrefix(u.RawPath, g.prefix)
 		next.URL = &u
 	}
-	if r.Body != nil && r.Body != http.NoBody {
-		next.Body = newBody(w, r.Body, g.maxBodyBytes, g.readTimeout)
+	if sent != nil {
+		next.Body = sent
 	}
 	g.handler.ServeHTTP(w, next)
 }
@@ -202,6 +237,11 @@ func safePath(p string) bool {
 		}
 	}
 	return utf8.ValidString(p)
+}
+
+// contentHeaders are about the answer that was not given.
+var contentHeaders = []string{
+	"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Type", "Etag", "Last-Modified",
 }
 
 // serverHeader is shared by all answers.

@@ -33,7 +33,13 @@ func TestCORS(t *testing.T) {
 		{"https://*.a.com", "https://x.a.com.evil.org", none},
 		{"http://localhost:*", "http://localhost:3000", "http://localhost:3000"},
 		{"http://localhost:*", "http://localhost:", none},
-		{"http://localhost:*", "http://localhost", none},
+		{"http://localhost:*", "http://localhost", "http://localhost"},
+		{"http://localhost:*", "https://localhost", none},
+		{"http://localhost:*", "http://localhost.evil.org", none},
+		{"http://*.a.com:*", "http://x.a.com", "http://x.a.com"},
+		{"http://*.a.com:*", "http://x.a.com:8080", "http://x.a.com:8080"},
+		{"http://*.a.com:*", "http://a.com", none},
+		{"http://*.a.com:*", "http://x.a.com.evil.org", none},
 		{"https://b.com *", "https://b.com", "https://b.com"},
 		{"https://b.com *", "https://c.com", star},
 		{"https://*.a.com", "https://" + strings.Repeat("x", 60000) + ".a.com", none},
@@ -82,7 +88,9 @@ func TestPlainOptions(t *testing.T) {
 
 func TestProxies(t *testing.T) {
 	t.Parallel()
-	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	proxies := []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("::ffff:11.0.0.0/104"),
+	}
 	for _, c := range []struct {
 		name, remote, forwardedFor, proto, host string
 		client, base                            string
@@ -99,6 +107,8 @@ func TestProxies(t *testing.T) {
 		{"IPv6", "[fd00::1]:55", "[2001:db8::1]:1234", "", "", "2001:db8::1", "http://example.com"},
 		{"IPv6 bare", "[fd00::1]:55", "2001:db8::1", "", "", "2001:db8::1", "http://example.com"},
 		{"mapped", "[::ffff:10.1.1.1]:55", "9.9.9.9", "", "", "9.9.9.9", "http://example.com"},
+		{"mapped network", "11.1.1.1:55", "9.9.9.9", "", "", "9.9.9.9", "http://example.com"},
+		{"zone", "[fe80::1%eth0]:55", "9.9.9.9", "", "", "fe80::1", "http://example.com"},
 		{"host", "10.1.1.1:55", "9.9.9.9", "", "cdn.example.com:8443", "9.9.9.9", "http://cdn.example.com:8443"},
 		{"bad host", "10.1.1.1:55", "9.9.9.9", "", "a/b@c", "9.9.9.9", "http://example.com"},
 		{"long", "10.1.1.1:55", strings.Repeat("10.0.0.1,", 1000) + "10.0.0.2", "", "", "10.0.0.1", "http://example.com"},

@@ -108,6 +108,7 @@ func (p policy) orDefault() policy {
 	if p.writeTimeout <= 0 {
 		p.writeTimeout = DefaultTimeout
 	}
+	p.trustedProxies = unmapped(p.trustedProxies)
 	if p.maxBodyBytes <= 0 {
 		p.maxBodyBytes = DefaultMaxBodyBytes
 	}

@@ -109,6 +109,7 @@ func (c *leanConn) serve(r *http.Request) {
 			if status != 0 {
 				_ = c.conn.SetWriteDeadline(time.Now().Add(c.g.writeTimeout))
 				w.reset(nil)
+				w.header["Server"] = serverHeader
 				http.Error(w, http.StatusText(status), status)
 				w.close = true
 				_ = w.finish()

@@ -215,6 +215,9 @@ func TestLeanBadRequests(t *testing.T) {
 			case len(answers) < 2:
 				return
 			}
+			if s := answers[1].Header.Get("Server"); s != "mediamtx" {
+				t.Errorf("server %q", s)
+			}
 			if got := answers[1].StatusCode; got != c.status && -got != c.status || !strings.Contains(bodies[1], c.body) {
 				t.Errorf("got %d %.100q, want %d %.40q", got, bodies[1], c.status, c.body)
 			}

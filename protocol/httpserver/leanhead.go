@@ -43,6 +43,9 @@ func headerOf(b []byte) []byte {
 // what it was made of.
 func (p *repeated) remember(raw []byte, r *http.Request) {
 	*p = repeated{}
+	if bytes.Count(raw, []byte("\n")) != bytes.Count(raw, []byte("\r\n")) {
+		return // net/http may have found an end that headerOf has not
+	}
 	if len(raw) == 0 || len(raw) > maxRepeated || r.Body != http.NoBody || r.Close || !strings.HasPrefix(r.RequestURI, "/") {
 		return
 	}

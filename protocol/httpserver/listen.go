@@ -29,8 +29,8 @@ type Listen struct {
 	TLS *tls.Config
 
 	// AllowOrigins are the origins whose pages may read answers (CORS):
-	// "https://example.com", "https://*.example.com", "http://localhost:*", or
-	// "*" for all of them. Pages of origins that only "*" admits cannot use
+	// "https://example.com", "https://*.example.com", "http://localhost:*" with any
+	// port, or "*" for all of them. Pages of origins that only "*" admits cannot use
 	// credentials of the browser. Default: none.
 	AllowOrigins []string
 
@@ -129,9 +129,11 @@ func (l Listen) Serve(ctx context.Context, handler http.Handler, ready func(net.
 		ReadHeaderTimeout: p.readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnState:         conns.track,
+		// deadlines of streams cannot end a connection that takes nothing
+		HTTP2:       &http.HTTP2Config{WriteByteTimeout: p.writeTimeout},
+		ErrorLog:    slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnState:   conns.track,
 	}
 	ready(ln.Addr())
 	served := make(chan error, 1)

@@ -326,6 +326,8 @@ func TestPanics(t *testing.T) {
 	addr, _ := start(t, Listen{Addr: "127.0.0.1:0", Log: log}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/early":
+			w.Header().Set("Cache-Control", "immutable")
+			w.Header().Set("Content-Encoding", "gzip")
 			panic("one")
 		case "/late":
 			_, _ = io.WriteString(w, "half")
@@ -336,8 +338,9 @@ func TestPanics(t *testing.T) {
 		hello(w, r)
 	}))
 	c := newClient(t, nil)
-	if res, _ := get(t, c, "http://"+addr+"/early"); res.StatusCode != http.StatusInternalServerError {
-		t.Errorf("early: status %d", res.StatusCode)
+	if res, _ := get(t, c, "http://"+addr+"/early"); res.StatusCode != http.StatusInternalServerError || res.Header.Get("Cache-Control") != "" ||
+		res.Header.Get("Content-Encoding") != "" {
+		t.Errorf("early: status %d, header %v", res.StatusCode, res.Header)
 	}
 	for _, path := range []string{"/late", "/abort"} {
 		if got := raw(t, addr, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); strings.Contains(got, "0\r\n\r\n") {
@@ -349,6 +352,37 @@ func TestPanics(t *testing.T) {
 	}
 	if n := strings.Count(lines.String(), "msg=panic"); n != 2 {
 		t.Errorf("%d panics in the log, want 2:\n%s", n, lines)
+	}
+}
+
+// Components make the answers of the endpoint in their own form.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	log, lines := newLog()
+	answer := func(w http.ResponseWriter, status int, err error) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "{"+err.Error()+"}")
+	}
+	for name, wrap := range map[string]func(http.Handler) http.Handler{"plain": func(h http.Handler) http.Handler { return h }, "lean": Lean} {
+		addr, _ := start(t, Listen{Addr: "127.0.0.1:0", Log: log}, Errors(wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			LogPath(w, "/hidden")
+			if r.Method == http.MethodGet {
+				panic("x")
+			}
+			hello(w, r)
+		})), answer))
+		for request, want := range map[string]string{
+			"GET /..%2fx": "400 {invalid path}", "GET /SECRET?jwt=SECRET": "500 {internal error}", "PUT /": "200 hello",
+		} {
+			method, path, _ := strings.Cut(request, " ")
+			res, body := do(t, newClient(t, nil), method, "http://"+addr+path)
+			if got := fmt.Sprint(res.StatusCode, " ", body); got != want {
+				t.Errorf("%s, %s: %s, want %s", name, request, got, want)
+			}
+		}
+	}
+	if !strings.Contains(lines.String(), "msg=panic") || strings.Contains(lines.String(), "SECRET") {
+		t.Errorf("no panic in the log, or a secret:\n%s", lines)
 	}
 }
 

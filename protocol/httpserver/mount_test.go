@@ -185,3 +185,37 @@ func TestMountEnds(t *testing.T) {
 		t.Errorf("the end took %v", d)
 	}
 }
+
+// The timeouts of the program's server do not cut long polls either.
+func TestMountLongPoll(t *testing.T) {
+	t.Parallel()
+	const timeout = 150 * time.Millisecond
+	m := &Mount{}
+	srv := httptest.NewUnstartedServer(m)
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = timeout, timeout
+	srv.Start()
+	t.Cleanup(srv.Close)
+	start(t, m, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		select {
+		case <-time.After(3 * timeout):
+			_, _ = io.WriteString(w, "polled")
+		case <-r.Context().Done():
+			_, _ = io.WriteString(w, "cut")
+		}
+	}))
+	c := newClient(t, nil)
+	for range 2 { // on one connection
+		for _, sent := range []string{"", "a body"} {
+			res, err := c.Post(srv.URL, "text/plain", strings.NewReader(sent))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if err != nil || string(b) != "polled" {
+				t.Errorf("body %q: %q %v", sent, b, err)
+			}
+		}
+	}
+}

@@ -77,6 +77,18 @@ func (g *guard) trusts(a netip.Addr) bool {
 	return a.IsValid() && slices.ContainsFunc(g.trustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
+// unmapped turns networks of IPv4 addresses in the form of IPv6 into what they
+// stand for, as parseAddr does with addresses.
+func unmapped(networks []netip.Prefix) []netip.Prefix {
+	out := slices.Clone(networks)
+	for i, n := range out {
+		if a := n.Addr(); a.Is4In6() && n.Bits() >= 96 {
+			out[i] = netip.PrefixFrom(a.Unmap(), n.Bits()-96)
+		}
+	}
+	return out
+}
+
 // parseAddr reads an address with or without a port.
 func parseAddr(s string) netip.Addr {
 	if ap, err := netip.ParseAddrPort(s); err == nil {

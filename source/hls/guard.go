@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -35,30 +37,68 @@ type guard struct {
 	Source
 	ctx  context.Context //nolint:containedctx // that of the run, beside those of requests
 	next http.RoundTripper
+	log  *slog.Logger
 
 	// failed gets the first failure: the client may wait forever after one that
 	// comes before it knows the tracks.
 	failed chan error
 
+	// origin is the URL of the source.
+	origin *url.URL
+
+	// resume is where playlists begin for the client, by media sequence number: a
+	// client before it has seen the rest.
+	resume map[string]int
+
 	mu    sync.Mutex
 	began bool
-	seen  map[string]int // by URL: media sequence number of the last segment
+	told  bool                // that tracks are ignored
+	lists map[string]*listing // media playlists, by URL
+	drain *time.Timer
 }
 
-func newGuard(ctx context.Context, s Source, next http.RoundTripper) *guard {
-	return &guard{Source: s, ctx: ctx, next: next, failed: make(chan error, 1), seen: map[string]int{}}
+func newGuard(ctx context.Context, s Source, next http.RoundTripper, log *slog.Logger) *guard {
+	return &guard{Source: s, ctx: ctx, next: next, log: log, failed: make(chan error, 1), lists: map[string]*listing{}}
 }
 
 // RoundTrip implements http.RoundTripper.
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := g.roundTrip(req)
+	var jump *jumpError
 	switch {
+	case errors.As(err, &jump):
+		g.awaitEnd(req, err)
 	case err != nil:
 		g.fail(req, err)
 	case res.StatusCode >= http.StatusBadRequest:
 		g.fail(req, fmt.Errorf("bad status code: %d", res.StatusCode))
 	}
 	return res, err
+}
+
+// awaitEnd lets the client end by itself after a jump, when it has played what it
+// has. With playlists that do not jump it never does.
+func (g *guard) awaitEnd(req *http.Request, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	longest := time.Second
+	for _, l := range g.lists {
+		if l.pl != nil {
+			longest = max(longest, time.Duration(l.pl.TargetDuration)*time.Second)
+		}
+	}
+	if g.drain == nil {
+		g.drain = time.AfterFunc(3*longest, func() { g.fail(req, err) })
+	}
+}
+
+// close stops what awaitEnd has begun.
+func (g *guard) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.drain != nil {
+		g.drain.Stop()
+	}
 }
 
 func (g *guard) fail(req *http.Request, err error) {
@@ -132,7 +172,7 @@ func (g *guard) fetch(req *http.Request) (*http.Response, error) {
 	limit := min(maxDuration, patience*g.ReadTimeout)
 	slow := time.AfterFunc(limit, func() { cancel(fmt.Errorf("the answer does not end after %v", limit)) })
 	defer slow.Stop()
-	res, err := g.next.RoundTrip(req.WithContext(ctx))
+	res, err := g.next.RoundTrip(g.withCredentials(req.WithContext(ctx)))
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
@@ -144,6 +184,19 @@ func (g *guard) fetch(req *http.Request) (*http.Response, error) {
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	res.ContentLength = int64(len(body))
 	return res, nil
+}
+
+// withCredentials adds those of the source to requests for absolute URLs of the
+// same server, which its playlists and redirects may hold; never for others.
+func (g *guard) withCredentials(req *http.Request) *http.Request {
+	if g.origin == nil || g.origin.User == nil || req.Header.Get("Authorization") != "" ||
+		req.URL.Scheme != g.origin.Scheme || !strings.EqualFold(req.URL.Host, g.origin.Host) {
+		return req
+	}
+	req.Header = req.Header.Clone()
+	pass, _ := g.origin.User.Password()
+	req.SetBasicAuth(g.origin.User.Username(), pass)
+	return req
 }
 
 // cause prefers the reason of a cancellation.
@@ -162,7 +215,7 @@ func (g *guard) readAll(r io.Reader, alive func()) ([]byte, error) {
 	for {
 		n, err := r.Read(buf)
 		out.Write(buf[:n])
-		if bytes.HasPrefix(out.Bytes(), []byte("#EXTM3U")) {
+		if isPlaylist(out.Bytes()) {
 			limit = min(limit, maxPlaylistSize)
 		}
 		switch {
@@ -177,71 +230,116 @@ func (g *guard) readAll(r io.Reader, alive func()) ([]byte, error) {
 	}
 }
 
-// check looks at an answer. If it is too early for it, it returns after which
-// pause the request should be repeated.
+// check looks at an answer, and changes it into one that the client can take. If
+// it is too early for it, it returns after which pause the request should be
+// repeated.
 func (g *guard) check(req *http.Request, res *http.Response, waited time.Duration) (time.Duration, error) {
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return 0, err
 	}
-	res.Body = io.NopCloser(bytes.NewReader(body))
-	if !bytes.HasPrefix(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), []byte("#EXTM3U")) {
-		g.mu.Lock()
-		g.began = true
-		g.mu.Unlock()
-		return 0, checkMedia(body)
+	out, wait, err := g.checkBody(req, res.StatusCode, body, waited)
+	res.Body = io.NopCloser(bytes.NewReader(out))
+	res.ContentLength = int64(len(out))
+	return wait, err
+}
+
+func (g *guard) checkBody(req *http.Request, status int, body []byte, waited time.Duration) ([]byte, time.Duration, error) {
+	if !isPlaylist(body) {
+		body, err := part(req, status, body)
+		if err != nil {
+			return nil, 0, err
+		}
+		return body, 0, g.checkSegment(req, body)
 	}
 	if !bytes.Contains(body, []byte("#EXTINF:")) && !bytes.Contains(body, []byte("#EXT-X-STREAM-INF:")) {
-		return g.later(waited, maxDuration/8, "the playlist has no segments")
+		wait, err := g.later(waited, maxDuration/8, "the playlist has no segments")
+		return nil, wait, err
 	}
-	pl, err := parse(body)
+	t, err := tidy(body)
 	if err != nil {
-		return 0, fmt.Errorf("invalid playlist: %w", err)
+		return nil, 0, err
+	}
+	pl, err := parse(t.body)
+	if err != nil {
+		return nil, 0, fmt.Errorf("invalid playlist: %w", err)
 	}
 	switch pl := pl.(type) {
 	case *playlist.Multivariant:
-		return 0, checkMultivariant(pl)
+		out, err := choose(pl, req.URL)
+		return out, 0, err
 	case *playlist.Media:
-		if err := checkPlaylist(pl, body); err != nil {
-			return 0, err
+		changed, err := checkPlaylist(pl)
+		if err != nil {
+			return nil, 0, err
 		}
-		return g.schedule(req, pl, waited)
+		return g.follow(req.URL, pl, t, changed, waited)
 	}
-	return 0, nil
+	return t.body, 0, nil
 }
 
-// parse survives panics of the parser.
-func parse(body []byte) (pl playlist.Playlist, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
-		}
-	}()
-	return playlist.Unmarshal(body)
+func isPlaylist(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimPrefix(body, byteOrderMark), []byte("#EXTM3U"))
 }
 
-// schedule holds a playlist back until the next segment is in it: the client
-// gives up if it is not. Playlists with low latency wait by themselves.
-func (g *guard) schedule(req *http.Request, pl *playlist.Media, waited time.Duration) (time.Duration, error) {
-	lowLatency := pl.PreloadHint != nil && pl.ServerControl != nil && pl.ServerControl.CanBlockReload
-	if pl.Endlist || lowLatency || pl.Skip != nil {
-		return 0, nil
+// part cuts out what was asked for, if the server has sent the whole file.
+func part(req *http.Request, status int, body []byte) ([]byte, error) {
+	var first, last int
+	if n, _ := fmt.Sscanf(req.Header.Get("Range"), "bytes=%d-%d", &first, &last); n != 2 || status != http.StatusOK {
+		return body, nil
 	}
-	last := pl.MediaSequence + len(pl.Segments) - 1
-	key := req.URL.String()
+	if first < 0 || last < first || first >= len(body) {
+		return nil, errors.New("the byte range is not in the file")
+	}
+	return body[first:min(last+1, len(body))], nil
+}
+
+// checkSegment looks at media, and whether it goes on from what came before.
+func (g *guard) checkSegment(req *http.Request, body []byte) error {
 	g.mu.Lock()
-	seen, again := g.seen[key]
-	if !again && len(pl.Segments) >= startSegments || again && last != seen {
-		g.seen[key] = last
-		g.mu.Unlock()
-		return 0, nil
+	defer g.mu.Unlock()
+	g.began = true
+	l, what, number := g.find(req)
+	switch what {
+	case roleInit:
+		tracks, err := checkInit(body)
+		if err != nil {
+			return err
+		}
+		l.lead = leadOf(tracks)
+		return nil
+	case roleUnknown:
+		return checkMedia(body)
 	}
-	g.mu.Unlock()
-	wait := max(3*time.Duration(pl.TargetDuration)*time.Second, g.ReadTimeout)
-	if again {
-		return g.later(waited, wait, "the playlist does not change")
+	l.fetched, l.resume = number, number
+	if l.init != "" {
+		s, err := checkFragments(body, l.lead)
+		if err != nil {
+			return err
+		}
+		return l.advance(s, false)
 	}
-	return g.later(waited, startSegments*wait, "the playlist does not get enough segments")
+	s, ignored, err := checkTransportStream(body)
+	if err != nil {
+		return err
+	}
+	if ignored != "" && !g.told {
+		g.told = true
+		g.log.Warn("codecs are ignored that are not supported in transport streams: H264, MPEG-4 Audio and KLV are", "codecs", ignored)
+	}
+	l.lead = &lead{scale: 90000}
+	return l.advance(s, true)
+}
+
+// positions tells where the next client should begin, by playlist.
+func (g *guard) positions() map[string]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := map[string]int{}
+	for key, l := range g.lists {
+		out[key] = l.resume
+	}
+	return out
 }
 
 func (g *guard) later(waited, patience time.Duration, problem string) (time.Duration, error) {
@@ -249,37 +347,4 @@ func (g *guard) later(waited, patience time.Duration, problem string) (time.Dura
 		return 0, fmt.Errorf("%s, for %v", problem, patience)
 	}
 	return pollPause, nil
-}
-
-// checkMultivariant bounds what the client would start.
-func checkMultivariant(pl *playlist.Multivariant) error {
-	if len(pl.Variants) > maxVariants {
-		return fmt.Errorf("the playlist has %d variants, at most %d are accepted", len(pl.Variants), maxVariants)
-	}
-	groups := map[string]int{}
-	for _, r := range pl.Renditions {
-		groups[r.GroupID]++
-		if groups[r.GroupID] > maxRenditions {
-			return fmt.Errorf("the playlist has more than %d renditions in group %q", maxRenditions, r.GroupID)
-		}
-	}
-	return nil
-}
-
-// checkPlaylist refuses what the client would misunderstand.
-func checkPlaylist(pl *playlist.Media, body []byte) error {
-	if d := time.Duration(pl.TargetDuration) * time.Second; d < 0 || d > maxDuration {
-		return fmt.Errorf("target duration of %d seconds: at most %v is accepted", pl.TargetDuration, maxDuration)
-	}
-	for _, s := range pl.Segments {
-		if s.Duration < 0 || s.Duration > maxDuration {
-			return fmt.Errorf("a segment of %v: at most %v is accepted", s.Duration, maxDuration)
-		}
-	}
-	for line := range strings.Lines(string(body)) {
-		if rest, ok := strings.CutPrefix(line, "#EXT-X-KEY:"); ok && !strings.Contains(rest, "METHOD=NONE") {
-			return errors.New("the segments are encrypted, which is not supported")
-		}
-	}
-	return nil
 }

@@ -41,7 +41,7 @@ func pull(t testing.TB, s srchls.Source) (*router.Router, *routertest.Log) {
 	t.Helper()
 	log := &routertest.Log{}
 	r := routertest.New(t, router.Config{
-		Paths:            []router.PathConfig{{Name: "in", Source: s}},
+		Paths:            []router.PathConfig{{Name: "in", Source: s, GOPCache: router.GOPCache{MaxBytes: 1 << 20}}},
 		SourceRetryPause: 200 * time.Millisecond,
 	}, router.WithLogger(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	return r, log

@@ -12,6 +12,14 @@
 // bounds sizes and times, checks what is inside, and waits where playlists have
 // nothing new yet. Units are published at the pace of their time stamps.
 //
+// Where a stream goes on with other time stamps, with another initialization
+// segment, after a gap or from the beginning of a new playlist, the next client
+// takes over. The publication goes on if the tracks are the same. What has an end
+// is played to it, and then again from the beginning.
+//
+// Not supported are encrypted segments, audio without a container, and codecs
+// other than H264, MPEG-4 Audio and KLV in transport streams.
+//
 // Credentials never appear in errors and logs.
 package hls
 
