@@ -174,22 +174,37 @@ func (a *JWT) verify(ctx context.Context, raw string) (jwt.Token, error) {
 		return nil, errors.New("what was sent is not a token")
 	}
 	head := msg.Signatures()[0].ProtectedHeaders()
-	if len(head.Critical()) > 0 { // RFC 7515 4.1.11
+	if _, ok := head.Get(jws.CriticalKey); ok { // RFC 7515 4.1.11, which wants no empty list either
 		return nil, errors.New("the token has critical headers, none of which is understood")
 	}
 	set, err := a.keysFor(ctx, head.KeyID())
 	if err != nil {
 		return nil, err
 	}
-	token, err := a.parse(raw, set)
+	token, err := a.parse(raw, keysOf(set, head.KeyID()))
 	if errors.Is(err, errSignature) { // the key may be a new one, without an id or with that of an old one
 		fresh, err2 := a.keys.keys(ctx, true)
 		if err2 != nil || fresh == set {
 			return nil, err
 		}
-		return a.parse(raw, fresh)
+		return a.parse(raw, keysOf(fresh, head.KeyID()))
 	}
 	return token, err
+}
+
+// keysOf returns the keys of an id, all of them if there is none: trying each key
+// of a large set takes long.
+func keysOf(set jwk.Set, id string) jwk.Set {
+	if id == "" {
+		return set
+	}
+	out := jwk.NewSet()
+	for i := range set.Len() {
+		if key, ok := set.Key(i); ok && key.KeyID() == id {
+			_ = out.AddKey(key) // fails for duplicates
+		}
+	}
+	return out
 }
 
 // parse verifies the signature and the claims.

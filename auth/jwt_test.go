@@ -250,9 +250,11 @@ func TestJWTRefusals(t *testing.T) {
 func TestJWTCritIsAList(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
-	h := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"ec","crit":["b64"],"b64":false}`))
-	if _, err := ask(t, i.auth(), readCam(h+".e30.AAAA")); err == nil || !strings.Contains(err.Error(), "critical headers") {
-		t.Error(err)
+	for _, head := range []string{`{"alg":"ES256","kid":"ec","crit":["b64"],"b64":false}`, `{"alg":"ES256","kid":"ec","crit":[]}`} {
+		h := base64.RawURLEncoding.EncodeToString([]byte(head))
+		if _, err := ask(t, i.auth(), readCam(h+".e30.AAAA")); err == nil || !strings.Contains(err.Error(), "critical headers") {
+			t.Errorf("%s: %v", head, err)
+		}
 	}
 }
 

@@ -126,3 +126,24 @@ func TestJWTKeysAreRefreshedInTheBackground(t *testing.T) {
 		}
 	}
 }
+
+// Who names a key is believed: a large set is not tried key by key.
+func TestJWTKeysOfAnID(t *testing.T) {
+	t.Parallel()
+	all := jwk.NewSet()
+	for _, id := range []string{"a", "b", "a", ""} {
+		one, _ := newToken(t)
+		key, _ := one.Key(0)
+		if err := key.Set(jwk.KeyIDKey, id); err != nil {
+			t.Fatal(err)
+		}
+		if err := all.AddKey(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string]int{"a": 2, "b": 1, "c": 0, "": 4} {
+		if n := keysOf(all, id).Len(); n != want {
+			t.Errorf("%q: %d keys, want %d", id, n, want)
+		}
+	}
+}

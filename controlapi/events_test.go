@@ -2,13 +2,17 @@ package controlapi_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/org/mtx/controlapi"
+	"github.com/org/mtx/protocol/httpserver"
+	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/hook"
 	"github.com/org/mtx/router/routertest"
 )
@@ -90,5 +94,32 @@ func TestListenersLeave(t *testing.T) {
 	b.router.Close()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who may listen for a time only hears no more when it is over.
+func TestListenerExpires(t *testing.T) {
+	t.Parallel()
+	expires := time.Now().Add(500 * time.Millisecond)
+	r := routertest.New(t, router.Config{
+		Protocols: []router.Protocol{&controlapi.Server{HTTP: httpserver.Listen{Addr: "127.0.0.1:0"}}},
+		Auth: router.AuthenticatorFunc(func(context.Context, *router.AccessRequest) (router.Identity, error) {
+			return router.Identity{Expires: expires}, nil
+		}),
+	})
+	res := listenTo(t, &bench{t: t, url: "http://" + r.ProtocolAddrs("api")[0].String()})
+	defer res.Body.Close()
+	if res.StatusCode != 200 {
+		t.Fatal(res.Status)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _, _ = io.Copy(io.Discard, res.Body) }()
+	select {
+	case <-ended:
+		if time.Now().Before(expires) {
+			t.Error("it ended too early")
+		}
+	case <-time.After(patience):
+		t.Error("it goes on")
 	}
 }

@@ -92,11 +92,16 @@ func authenticated(h *router.Host, action router.Action, queryToken bool, next h
 			}
 		}
 		cred := httpserver.CredentialsOf(r, queryToken)
-		_, err := h.Authorize(r.Context(), &router.AccessRequest{
+		grant, err := h.Authorize(r.Context(), &router.AccessRequest{
 			Action: action, Query: r.URL.RawQuery, UserAgent: r.UserAgent(), Addr: httpserver.ClientAddr(r),
 			User: cred.User, Pass: cred.Pass, Token: cred.Token,
 		})
 		if err == nil {
+			if until := grant.Identity().Expires; !until.IsZero() { // events are streamed without end
+				ctx, cancel := context.WithDeadline(r.Context(), until)
+				defer cancel()
+				r = r.WithContext(ctx)
+			}
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -302,6 +302,7 @@ func (m *movie) editsOf(t *track, tb *table) []edit {
 	return []edit{{silence, -1}, {max(0, movie-silence), 0}}
 }
 
+// tablesOf returns the content of "stbl" (ISO 14496-12 section 8.5.1).
 func (m *movie) tablesOf(track int) []node {
 	tb := &m.tables[track]
 	// table makes one of a number of entries of a size

@@ -23,7 +23,7 @@ var errEdits = errors.New("its edit list has more than a pause and one part at n
 func readEdits(moov *box, trak box, scale int64) (*editList, error) {
 	elst, err := trak.child("edts", "elst")
 	if _, none := errors.AsType[missingError](err); none {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil // there is none
 	}
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func readEdits(moov *box, trak box, scale int64) (*editList, error) {
 	case n > 2:
 		return nil, errEdits
 	case n == 0:
-		return nil, nil //nolint:nilnil // it says nothing
+		return nil, nil // it says nothing
 	}
 	e := &editList{end: math.MaxInt64}
 	for i := range n {

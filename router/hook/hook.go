@@ -35,8 +35,10 @@
 //	MTX_CONN_TYPE, MTX_CONN_ID           connection (Connect, Disconnect)
 //
 // Each command is a process group of its own. Who is no longer wanted gets
-// SIGINT, and SIGKILL after a grace. On Windows processes are killed, and the
-// command line is passed as it is.
+// SIGINT, and SIGKILL after a grace. A command that runs while something lasts
+// is not over before its children are, also those that it left in the
+// background; what one that runs once leaves behind is not looked after. On
+// Windows processes are killed, and the command line is passed as it is.
 //
 // # Webhooks
 //
@@ -63,6 +65,10 @@ type Exec struct {
 
 	// Pause is the time between the end of a command and its restart. Default 5s.
 	Pause time.Duration
+
+	// Processes, if set, gets the processes, so that a program that cannot wait
+	// for them can end them.
+	Processes *Processes
 }
 
 func (e *Exec) grace() time.Duration {

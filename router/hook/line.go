@@ -116,11 +116,20 @@ func nameLen(s string) int {
 	return len(s)
 }
 
-// encodeQuery percent-encodes what has a meaning to anything but a URL.
+// maxQuery bounds an encoded query, in bytes. Linux starts no program with a
+// variable, or an argument, of 128 KiB, and no client shall keep a command from
+// being run.
+const maxQuery = 96 << 10
+
+// encodeQuery percent-encodes what has a meaning to anything but a URL. What is
+// too long is cut.
 func encodeQuery(q string) string {
 	const hex = "0123456789ABCDEF"
 	var out strings.Builder
 	for _, c := range []byte(q) {
+		if out.Len() > maxQuery-len("%00") {
+			break
+		}
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
 			strings.IndexByte("-._~=&%+/:@,?", c) >= 0:

@@ -72,6 +72,11 @@ func child(addr string) {
 			os.Exit(4)
 		}
 		<-signals
+	case "leave": // leaves a child in the background
+		cmd := exec.Command(os.Args[0], "wait")
+		if err := cmd.Start(); err != nil {
+			os.Exit(4)
+		}
 	}
 }
 
@@ -126,7 +131,12 @@ func (c *children) next() *running {
 // make sure that it would have been.
 func (c *children) none() {
 	c.t.Helper()
-	_ = c.ln.(*net.TCPListener).SetDeadline(time.Now().Add(time.Millisecond))
+	c.noneWithin(time.Millisecond)
+}
+
+func (c *children) noneWithin(d time.Duration) {
+	c.t.Helper()
+	_ = c.ln.(*net.TCPListener).SetDeadline(time.Now().Add(d))
 	if conn, err := c.ln.Accept(); err == nil {
 		conn.Close()
 		c.t.Fatal("a command was started that should not be")

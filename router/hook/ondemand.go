@@ -40,7 +40,7 @@ func (o OnDemand) Validate() error {
 func (o OnDemand) Run(ctx context.Context, run *router.SourceRun) error {
 	vars := append(pathVars(run.Path, run.Groups), "MTX_QUERY="+encodeQuery(run.Query))
 	if o.Command.Line != "" {
-		(&job{o.Exec, o.Command.Line, o.Command.Restart, vars, run.Log}).run(ctx)
+		(&job{o.Exec, o.Command.Line, o.Command.Restart, true, vars, run.Log}).run(ctx)
 	}
 	<-ctx.Done()
 	if o.UnDemand != "" {
@@ -52,5 +52,5 @@ func (o OnDemand) Run(ctx context.Context, run *router.SourceRun) error {
 func (o OnDemand) unDemand(ctx context.Context, vars []string, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Exec.grace())
 	defer cancel()
-	(&job{o.Exec, o.UnDemand, false, vars, log}).run(ctx)
+	(&job{o.Exec, o.UnDemand, false, false, vars, log}).run(ctx)
 }

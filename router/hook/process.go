@@ -15,6 +15,7 @@ type job struct {
 	exec    Exec
 	line    string
 	restart bool
+	lasts   bool     // it is not over before its children are
 	vars    []string // "NAME=value"
 	log     *slog.Logger
 }
@@ -58,25 +59,56 @@ func (j *job) once(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	defer j.exec.Processes.add(cmd.Process)()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case err := <-ended:
-		return err
+		if !j.lasts || groupEnds(ctx, cmd.Process) {
+			return err
+		}
+		ended = nil // only what it left in the background is there
 	case <-ctx.Done():
 	}
-	interrupt(cmd.Process)
-	grace := time.NewTimer(j.exec.grace())
-	defer grace.Stop()
-	select {
-	case <-ended: //nolint:errcheck // how it ends when it is told to does not matter
-		kill(cmd.Process) // those of its group that did not follow
-	case <-grace.C:
-		j.log.Warn("command is killed: it did not end when it was interrupted", "command", program(j.line))
-		kill(cmd.Process)
+	j.end(ctx, cmd.Process, ended)
+	return nil
+}
+
+// end interrupts a process and its children, and kills them if that does not
+// help. ended tells when the process is gone; nil: it is.
+func (j *job) end(ctx context.Context, p *os.Process, ended <-chan error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.exec.grace())
+	defer cancel()
+	interrupt(p)
+	if ended != nil {
+		select {
+		case <-ended: //nolint:errcheck // how it ends when it is told to does not matter
+			ended = nil
+		case <-ctx.Done():
+		}
+	}
+	if ended == nil && groupEnds(ctx, p) {
+		return
+	}
+	j.log.Warn("command is killed: it did not end when it was interrupted", "command", program(j.line))
+	kill(p)
+	if ended != nil {
 		<-ended //nolint:errcheck // it was killed
 	}
-	return nil
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	groupEnds(ctx, p) // which takes a moment
+}
+
+// groupEnds waits for the end of those that a process left behind when it ended;
+// false if ctx ends first.
+func groupEnds(ctx context.Context, p *os.Process) bool {
+	for pause := 10 * time.Millisecond; !isGone(p); pause = min(2*pause, 500*time.Millisecond) {
+		if !sleep(ctx, pause) {
+			return false
+		}
+	}
+	return true
 }
 
 // lookup finds a variable; the last one of a name counts.

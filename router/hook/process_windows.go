@@ -19,4 +19,7 @@ func command(line string, env []string) (*exec.Cmd, error) {
 // interrupt kills: a console program in a group of its own cannot be asked.
 func interrupt(p *os.Process) { _ = p.Kill() }
 
-func kill(*os.Process) {}
+func kill(p *os.Process) { _ = p.Kill() }
+
+// isGone is true: who is whose child is not known here.
+func isGone(*os.Process) bool { return true }

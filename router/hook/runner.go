@@ -14,6 +14,10 @@ import (
 // that connects again and again. Commands beyond are not run, with a log entry.
 const maxProcesses = 4096
 
+// maxOfClients bounds those that belong to connections, readers and files: clients
+// that connect often do not keep the commands of paths from being run.
+const maxOfClients = maxProcesses * 3 / 4
+
 // Runner runs commands. All methods are safe for concurrent use.
 type Runner struct {
 	log   *slog.Logger
@@ -124,7 +128,7 @@ func (r *Runner) reader(e router.PathEvent) func() {
 
 func (r *Runner) connection(e router.SessionEvent) func() {
 	switch e.Kind {
-	case "rtspSession", "rtspsSession", "hlsMuxer":
+	case "rtspSession", "rtspsSession", "hlsMuxer", "hlsSession":
 		return nil // not connections, or made of connections that were told
 	}
 	r.mu.Lock()
@@ -159,7 +163,7 @@ func (r *Runner) start(e Exec, c Command, key string, vars []string) func() {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(r.stop)
-	r.launch(ctx, &job{e, c.Line, c.Restart, vars, r.log}, key)
+	r.launch(ctx, &job{e, c.Line, c.Restart, true, vars, r.log}, key)
 	return cancel
 }
 
@@ -173,7 +177,7 @@ func (r *Runner) after(e Exec, line string, vars []string) func() {
 
 func (r *Runner) once(e Exec, line string, vars []string) {
 	if line != "" {
-		r.launch(r.stop, &job{e, line, false, vars, r.log}, "")
+		r.launch(r.stop, &job{e, line, false, false, vars, r.log}, "")
 	}
 }
 
@@ -183,7 +187,7 @@ func (r *Runner) launch(ctx context.Context, j *job, key string) {
 	switch {
 	case r.closed:
 		return
-	case r.running >= maxProcesses:
+	case r.running >= maxProcesses, key == "" && r.running >= maxOfClients:
 		r.log.Warn("command is not run: too many are running", "command", program(j.line), "running", r.running)
 		return
 	}

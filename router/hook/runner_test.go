@@ -56,6 +56,26 @@ func TestReadyAndNotReady(t *testing.T) {
 	c.wantEnd()
 }
 
+// No client can keep a command from being run by what it sends.
+func TestLongQueries(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	runner := hook.NewRunner(slog.New(slog.DiscardHandler))
+	defer runner.Close()
+	end := runner.Hooks().PathReady(router.PathEvent{
+		Path: "cam", Query: "a=b&" + strings.Repeat("(", 60_000),
+		Config: &router.PathConfig{Extras: []any{hook.Commands{
+			Exec: hook.Exec{Env: ch.env()}, Ready: hook.Command{Line: ch.self + " wait $MTX_QUERY"},
+		}}},
+	})
+	c := ch.next()
+	if arg := c.call.Args[1]; arg != c.call.Env["MTX_QUERY"] || !strings.HasPrefix(arg, "a=b&%28%28") || !strings.HasSuffix(arg, "%28") || len(arg) < 64<<10 {
+		t.Errorf("%d bytes", len(arg))
+	}
+	end()
+	c.wantEnd()
+}
+
 func TestInitLastsAsLongAsThePath(t *testing.T) {
 	t.Parallel()
 	ch := newChildren(t)
@@ -193,8 +213,10 @@ func TestConnections(t *testing.T) {
 		Exec: hook.Exec{Env: ch.env()}, Connect: hook.Command{Line: ch.self + " wait"}, Disconnect: ch.self + " exit $MTX_CONN_ID",
 	})
 	h := runner.Hooks()
-	if end := h.SessionOpened(router.SessionEvent{Kind: "rtspSession", ID: "s"}); end != nil {
-		t.Error("a session is not a connection")
+	for _, kind := range []string{"rtspSession", "rtspsSession", "hlsMuxer", "hlsSession"} {
+		if end := h.SessionOpened(router.SessionEvent{Kind: kind, ID: "s"}); end != nil {
+			t.Errorf("%s is not a connection", kind)
+		}
 	}
 	end := h.SessionOpened(router.SessionEvent{Kind: "rtspConn", ID: "c1"})
 	c := ch.next()
@@ -245,13 +267,54 @@ func TestGrandchildrenEndToo(t *testing.T) {
 	}
 	ch := newChildren(t)
 	r, _ := newRunner(t, hook.Commands{
-		Exec: hook.Exec{Env: ch.env()}, Ready: hook.Command{Line: ch.self + " parent"},
+		Exec: hook.Exec{Env: ch.env(), Grace: 200 * time.Millisecond}, Ready: hook.Command{Line: ch.self + " parent"},
 	})
 	pub := publish(t, r, "cam1")
 	parent, grandchild := ch.next(), ch.next()
 	pub.Close()
 	parent.wantEnd()
 	grandchild.wantEnd()
+}
+
+// What a command left in the background belongs to it: the command is not started
+// again while it runs, and it is ended with it.
+func TestBackground(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no process groups that can be signalled")
+	}
+	ch := newChildren(t)
+	r, _ := newRunner(t, hook.Commands{
+		Exec:  hook.Exec{Env: ch.env(), Pause: time.Millisecond},
+		Ready: hook.Command{Line: ch.self + " leave", Restart: true},
+	})
+	pub := publish(t, r, "cam1")
+	first, left := ch.next(), ch.next()
+	if first.call.Args[0] != "leave" {
+		first, left = left, first
+	}
+	first.wantEnd()
+	ch.noneWithin(300 * time.Millisecond)
+	pub.Close()
+	left.wantInterrupt()
+	left.wantEnd()
+	ch.none()
+}
+
+// A program that cannot wait ends all commands, and those that start later.
+func TestKillAll(t *testing.T) {
+	t.Parallel()
+	ch := newChildren(t)
+	var all hook.Processes
+	r, _ := newRunner(t, hook.Commands{
+		Exec: hook.Exec{Env: ch.env(), Processes: &all}, Ready: hook.Command{Line: ch.self + " stubborn"},
+	})
+	publish(t, r, "cam1")
+	c := ch.next()
+	all.Kill()
+	c.wantEnd()
+	publish(t, r, "cam2") // ends at once, before it can tell
+	r.Close()
 }
 
 func TestOnDemand(t *testing.T) {

@@ -1,6 +1,15 @@
 // Package rtmp pulls streams from RTMP and RTMPS servers and cameras.
 //
-//	router.PathConfig{Name: "cam", Source: &rtmp.Source{URL: "rtmp://camera/live/main"}}
+//	router.PathConfig{Name: "cam", Source: rtmp.Source{URL: "rtmp://user:pass@camera/live/main"}}
+//
+// The stream begins when its tracks are known: from what the server says of them and
+// from their first messages, for four seconds at most. Tracks with codecs that nobody
+// knows, and messages that are damaged, are left out; the log says so, and the latter
+// are counted as errors of the path.
+//
+// Each run is one connection. When it ends, because the publisher over there left, or
+// because nothing came for [Source.ReadTimeout], the router connects again after a
+// pause. Credentials never appear in errors and logs.
 package rtmp
 
 import (

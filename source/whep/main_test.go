@@ -2,7 +2,6 @@ package whep_test
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/org/mtx/protocol/webrtc"
 	"github.com/org/mtx/router"
 	"github.com/org/mtx/router/media"
+	"github.com/org/mtx/router/routertest"
 	"github.com/org/mtx/source/internal/pulltest"
 )
 
@@ -49,7 +48,7 @@ func serve(t testing.TB, l httpserver.Listen, auth router.Authenticator, tracks 
 		t.Fatal(err)
 	}
 	o.Router, o.addr = r, r.ProtocolAddrs("webrtc")[0].String()
-	stopFeed := feed(t, r, "cam", tracks, unit)
+	stopFeed := routertest.Feed(t, r, "cam", tracks, unit)
 	o.stop = sync.OnceFunc(func() {
 		stopFeed()
 		_ = r.Close()
@@ -61,36 +60,6 @@ func serve(t testing.TB, l httpserver.Listen, auth router.Authenticator, tracks 
 		}
 	})
 	return o
-}
-
-// feed publishes in real time, more or less.
-func feed(t testing.TB, r *router.Router, path string, tracks []media.Track, unit func(track, n int) *media.Unit) (stop func()) {
-	t.Helper()
-	pub, err := r.Publish(context.Background(), path, tracks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer pub.Close()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			for i := range tracks {
-				pub.Write(i, unit(i, n))
-			}
-			select {
-			case <-tick.C:
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return sync.OnceFunc(func() {
-		close(quit)
-		<-done
-	})
 }
 
 // hostile starts an HTTP server with a handler. It reads requests to their end.

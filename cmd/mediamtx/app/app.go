@@ -27,20 +27,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/org/mtx"
+	"github.com/org/mtx/router/hook"
 )
 
 // Main runs the command with the arguments and the environment of the process
-// until SIGINT or SIGTERM, and returns its exit code. A second signal ends the
-// process at once. SIGHUP opens the log file anew. Each extend may change the
+// until SIGINT or SIGTERM, and returns its exit code. At a second signal it
+// returns at once. SIGHUP opens the log file anew. Each extend may change the
 // configuration before it is used.
 func Main(extend ...func(*mtx.Config)) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(stop)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	context.AfterFunc(ctx, stop) // from now on signals do what they do by default
-	return Run(ctx, Options{
+	return runUntil(stop, Run, Options{
 		Args:   os.Args[1:],
 		Env:    os.Environ(),
 		Stdout: os.Stdout,
@@ -48,6 +49,30 @@ func Main(extend ...func(*mtx.Config)) int {
 		Extend: extend,
 		Reopen: hangup,
 	})
+}
+
+// runUntil runs until the first signal. At the second one it does not wait for
+// the end: it kills the commands of hooks, which nobody else would, and returns
+// what a shell returns for a program that a signal ended.
+func runUntil(stop <-chan os.Signal, run func(context.Context, Options) int, o Options) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o.processes = &hook.Processes{}
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, o) }()
+	for {
+		select {
+		case c := <-code:
+			return c
+		case s := <-stop:
+			if ctx.Err() != nil {
+				o.processes.Kill()
+				n, _ := s.(syscall.Signal)
+				return 128 + int(n)
+			}
+			cancel()
+		}
+	}
 }
 
 // Options is what a process gives to [Run].
@@ -73,7 +98,8 @@ type Options struct {
 	// program can publish, read and observe.
 	Router func(*mtx.Router)
 
-	store func(*configuration) // for tests
+	processes *hook.Processes      // those of hooks
+	store     func(*configuration) // for tests
 }
 
 // Run is [Main] without the process: it returns when ctx is done. The result is

@@ -2,11 +2,9 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"time"
 
@@ -75,8 +73,10 @@ func (c *configuration) makeChange(ctx, request context.Context, edit func(*conf
 		return err
 	}
 	defer c.unlock()
-	edits := c.edits.Clone()
-	err := edit(c.doc, edits)
+	edits, err := c.base()
+	if err == nil {
+		err = edit(c.doc, edits)
+	}
 	if err == nil {
 		_, err = c.put(ctx, c.sources, edits, certain)
 	}
@@ -146,71 +146,4 @@ func keeping(now, next mtx.Config, names []string) mtx.Config {
 		}
 	}
 	return next
-}
-
-// place is where a server accepts TCP connections.
-type place struct {
-	protocol, address string
-	keys              string // what the keys of the certificate begin with
-	encrypted         bool
-	cert, key         string
-}
-
-func placesOf(d *config.Document) []place {
-	return []place{
-		{nameAPI, d.APIAddress, "api", d.APIEncryption, d.APIServerCert, d.APIServerKey},
-		{"metrics", d.MetricsAddress, "metrics", d.MetricsEncryption, d.MetricsServerCert, d.MetricsServerKey},
-		{"pprof", d.PprofAddress, "pprof", d.PprofEncryption, d.PprofServerCert, d.PprofServerKey},
-		{"playback", d.PlaybackAddress, "playback", d.PlaybackEncryption, d.PlaybackServerCert, d.PlaybackServerKey},
-		{"rtsp", d.RTSPAddress, "", false, "", ""},
-		{"rtsps", d.RTSPSAddress, "rtsp", true, d.RTSPServerCert, d.RTSPServerKey},
-		{"rtmp", d.RTMPAddress, "", false, "", ""},
-		{"rtmps", d.RTMPSAddress, "rtmp", true, d.RTMPServerCert, d.RTMPServerKey},
-		{"hls", d.HLSAddress, "hls", d.HLSEncryption, d.HLSServerCert, d.HLSServerKey},
-		{"webrtc", d.WebRTCAddress, "webrtc", d.WebRTCEncryption, d.WebRTCServerCert, d.WebRTCServerKey},
-		{"webrtc", d.WebRTCLocalTCPAddress, "", false, "", ""},
-	}
-}
-
-// heirsOfAPI are the servers that take the place of the Control API when it moves.
-// They can start only together with it.
-func heirsOfAPI(old, next *config.Document) []string {
-	_, port, err := net.SplitHostPort(old.APIAddress)
-	if err != nil || port == "0" || old.APIAddress == next.APIAddress {
-		return nil
-	}
-	var out []string
-	for _, p := range placesOf(next) {
-		if p.address == old.APIAddress {
-			out = append(out, p.protocol)
-		}
-	}
-	return out
-}
-
-// tryAPI tells why the Control API, and who takes its place, could not start,
-// while everything else is where it will be.
-func tryAPI(old, next *config.Document, heirs []string) error {
-	for _, p := range placesOf(next) {
-		mine := p.protocol == nameAPI && next.API || slices.Contains(heirs, p.protocol)
-		if !mine || !p.encrypted {
-			continue
-		}
-		if _, err := tls.LoadX509KeyPair(p.cert, p.key); err != nil {
-			return fmt.Errorf("%sServerCert, %sServerKey: %w", p.keys, p.keys, err)
-		}
-	}
-	if !next.API || next.APIAddress == old.APIAddress {
-		return nil
-	}
-	for _, p := range placesOf(old) {
-		if p.address == next.APIAddress && slices.Contains(heirs, p.protocol) {
-			return nil // they exchange their places
-		}
-	}
-	ln, err := net.Listen("tcp", next.APIAddress)
-	if err != nil {
-		return fmt.Errorf("apiAddress: %w", err)
-	}
-	return ln.Close()
 }

@@ -1,18 +1,22 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/org/mtx"
 	"github.com/org/mtx/router/hook"
 	"github.com/org/mtx/router/media"
+	"github.com/org/mtx/router/routertest"
 )
 
 // The commands and webhooks of a file run, also those that a reload brings.
@@ -69,4 +73,57 @@ func TestHooks(t *testing.T) {
 	pub = publish()
 	defer pub.Close()
 	until(t, "runOnReady after a reload", in.out, wrote("second", "cam 0\n"))
+}
+
+// Who stops the server twice does not wait, and nothing is left of commands that
+// do not listen.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("there is no sh")
+	}
+	dir := t.TempDir()
+	file, pids := filepath.Join(dir, "mediamtx.yml"), filepath.Join(dir, "pids")
+	writeFile(t, filepath.Join(dir, "stubborn"), "trap '' INT; echo $$ >> "+pids+"; while :; do sleep 1; done\n")
+	line := "sh " + dir + "/stubborn"
+	writeFile(t, file, localServer+noServers+"paths:\n  cam: {runOnInit: "+line+"}\n  od: {runOnDemand: "+line+", runOnUnDemand: "+line+"}\n")
+	stop, code := make(chan os.Signal), make(chan int, 1)
+	var out routertest.Log
+	routers := make(chan *mtx.Router, 1)
+	ended := make(chan struct{})
+	run := func(ctx context.Context, o Options) int {
+		defer close(ended)
+		return Run(ctx, o)
+	}
+	go func() {
+		code <- runUntil(stop, run, Options{Args: []string{file}, Stdout: &out, Stderr: &out, Router: func(r *mtx.Router) { routers <- r }})
+	}()
+	r := <-routers
+	until(t, "start", &out, func() bool { return len(r.Protocols()) > 0 })
+	go func() { _, _ = r.Read(t.Context(), "od", mtx.SubscribeOptions{}) }() // nobody publishes
+	running := func() (out []int) {
+		b, _ := os.ReadFile(pids)
+		for f := range strings.FieldsSeq(string(b)) {
+			pid, err := strconv.Atoi(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, pid)
+		}
+		return out
+	}
+	until(t, "commands", &out, func() bool { return len(running()) == 2 })
+	stop <- syscall.SIGTERM
+	until(t, "first signal", &out, func() bool { return strings.Contains(out.String(), "shutting down") })
+	stop <- syscall.SIGTERM
+	if c := <-code; c != 128+15 {
+		t.Errorf("exit code %d", c)
+	}
+	<-ended
+	for _, pid := range running() {
+		until(t, "end of a command", &out, func() bool {
+			p, err := os.FindProcess(pid)
+			return err != nil || p.Signal(syscall.Signal(0)) != nil
+		})
+	}
 }

@@ -342,7 +342,7 @@ func contractMetrics() map[string]string {
 	return map[string]string{
 		"paths": bytes + "readers inbound_frames_in_error", "hls_muxers": "bytes_sent outbound_bytes " + dropped,
 		"hls_sessions": "bytes_sent outbound_bytes",
-		"rtsp_conns": bytes, "rtsps_conns": bytes, "rtsp_sessions": rtsp, "rtsps_sessions": rtsp,
+		"rtsp_conns":   bytes, "rtsps_conns": bytes, "rtsp_sessions": rtsp, "rtsps_sessions": rtsp,
 		"rtmp_conns": bytes + dropped, "rtmps_conns": bytes + dropped, "webrtc_sessions": bytes + rtpOld + rtp + dropped,
 		"srt_conns": dropped + ` packets_sent packets_received packets_sent_unique packets_received_unique packets_send_loss packets_received_loss
 			packets_retrans packets_received_retrans packets_sent_ack packets_received_ack packets_sent_nak packets_received_nak packets_sent_km

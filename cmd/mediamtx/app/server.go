@@ -36,6 +36,11 @@ type server struct {
 	dump      dumper
 }
 
+// shared is what outlives a configuration.
+func (s *server) shared() config.Shared {
+	return config.Shared{Recording: &s.recording, Processes: s.processes}
+}
+
 // check loads and builds the configuration, and says what is worth knowing.
 func (s *server) check() error {
 	doc, info, err := config.Load(s.file, s.Env, s.overrides)
@@ -61,7 +66,7 @@ func (s *server) check() error {
 
 // build makes the configuration of the router and lets the program extend it.
 func (s *server) build(doc *config.Document) (mtx.Config, error) {
-	c, err := doc.BuildWith(config.Shared{Recording: &s.recording})
+	c, err := doc.BuildWith(s.shared())
 	if err != nil {
 		return c, err
 	}
@@ -247,7 +252,7 @@ func (s *server) reload(ctx context.Context, log *slog.Logger, file string) {
 // setHooks puts in force what a document says about commands of connections and
 // webhooks; those of paths are part of the paths.
 func (s *server) setHooks(doc *config.Document) {
-	s.commands.SetConnections(doc.Connections())
+	s.commands.SetConnections(doc.Connections(s.shared()))
 	s.webhooks.Set(doc.WebhookTargets())
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ type configuration struct {
 
 	sources *config.Sources
 	edits   *config.Edits
+	kept    []byte // of the edits, in their file
 	doc     *config.Document
 }
 
@@ -37,37 +39,59 @@ func (s *server) newConfiguration() (*configuration, *config.Info, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &configuration{s: s, busy: make(chan struct{}, 1), sources: sources, edits: (&config.Edits{}).Clone()}
+	c := &configuration{s: s, busy: make(chan struct{}, 1)}
 	doc, info, err := sources.Document(nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	if doc.APIPersist != "" {
-		if c.edits, err = readEdits(doc.APIPersist); err != nil {
-			return nil, nil, err
-		}
-		file := doc.APIPersist
+	if err := c.readEdits(doc.APIPersist); err != nil {
+		return nil, nil, err
+	}
+	if file := doc.APIPersist; file != "" {
 		if doc, info, err = sources.Document(c.edits); err != nil {
-			return nil, nil, fmt.Errorf("apiPersist %q: the changes that were kept do not fit the configuration: %w", file, err)
+			return nil, nil, misfit(file, err)
 		}
 	}
-	c.doc = doc
+	c.sources, c.doc = sources, doc
 	return c, info, nil
 }
 
-func readEdits(file string) (*config.Edits, error) {
-	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return (&config.Edits{}).Clone(), nil
+// misfit says where the reason is to be looked for.
+func misfit(file string, err error) error {
+	return fmt.Errorf("apiPersist %q: the changes that were kept do not fit the configuration: %w", file, err)
+}
+
+// readEdits takes the edits from the file that keeps them; there are none without
+// a file.
+func (c *configuration) readEdits(file string) error {
+	edits, kept := &config.Edits{}, []byte(nil)
+	if file != "" {
+		var err error
+		if kept, err = os.ReadFile(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("apiPersist: %w", err)
+		}
+		if edits, err = config.ParseEdits(kept); err != nil {
+			return fmt.Errorf("apiPersist %q: the file is damaged", file)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("apiPersist: %w", err)
+	c.edits, c.kept = edits.Clone(), kept
+	return nil
+}
+
+// base returns the edits that the next change is added to: those in force, or
+// what somebody made of the file that keeps them.
+func (c *configuration) base() (*config.Edits, error) {
+	if c.doc.APIPersist == "" {
+		return c.edits.Clone(), nil
 	}
-	e, err := config.ParseEdits(data)
-	if err != nil {
-		return nil, fmt.Errorf("apiPersist %q: the file is damaged", file)
+	switch now, err := os.ReadFile(c.doc.APIPersist); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && bytes.Equal(now, c.kept):
+		return c.edits.Clone(), nil
+	default:
+		edited := &configuration{}
+		err := edited.readEdits(c.doc.APIPersist)
+		return edited.edits, err
 	}
-	return e, nil
 }
 
 func (c *configuration) lock(ctx context.Context) error {
@@ -97,11 +121,23 @@ func (c *configuration) reload(ctx context.Context, sources *config.Sources) (*a
 	if sources.Digest == c.sources.Digest {
 		return nil, nil
 	}
-	edits := c.edits
-	if c.doc.APIPersist == "" {
-		edits = (&config.Edits{}).Clone() // the file is what counts
+	doc, _, err := sources.Document(nil)
+	if err != nil {
+		return nil, err
 	}
-	return c.put(ctx, sources, edits, nil)
+	file := doc.APIPersist
+	if file == "" {
+		file, _ = c.edits.Global["apiPersist"].(string) // switched on by the API
+	}
+	next := &configuration{}
+	if err := next.readEdits(file); err != nil {
+		return nil, err
+	}
+	put, err := c.put(ctx, sources, next.edits, nil)
+	if err == nil {
+		c.kept = next.kept
+	}
+	return put, err
 }
 
 // put applies a configuration, or changes nothing. It is called with the lock
@@ -119,14 +155,19 @@ func (c *configuration) put(ctx context.Context, sources *config.Sources, edits 
 	if err != nil {
 		return nil, err
 	}
+	if err := tryServers(c.doc, doc, c.s.router.Config(), cfg); err != nil {
+		return nil, err
+	}
 	logging, err := c.s.log.Prepare(logOptionsOf(doc))
 	if err != nil {
 		return nil, err
 	}
-	keep, err := persist(doc.APIPersist, edits)
-	if err != nil {
-		logging(false)
-		return nil, err
+	keep := func(bool) error { return nil }
+	if certain != nil {
+		if keep, err = c.persist(doc.APIPersist, edits); err != nil {
+			logging(false)
+			return nil, err
+		}
 	}
 	var ch mtx.Changes
 	if certain == nil {
@@ -151,7 +192,7 @@ func (c *configuration) put(ctx context.Context, sources *config.Sources, edits 
 
 // persist writes edits beside the file, so that a full disk is known before
 // anything changes; keep puts them in its place, or forgets them.
-func persist(file string, edits *config.Edits) (keep func(bool) error, err error) {
+func (c *configuration) persist(file string, edits *config.Edits) (keep func(bool) error, err error) {
 	if file == "" {
 		return func(bool) error { return nil }, nil
 	}
@@ -184,8 +225,10 @@ func persist(file string, edits *config.Edits) (keep func(bool) error, err error
 		}
 		if !good || err != nil {
 			_ = os.Remove(f.Name())
+			return err
 		}
-		return err
+		c.kept = data
+		return nil
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -143,6 +145,62 @@ func TestStoreRefuses(t *testing.T) {
 	conn.Close()
 }
 
+// A change that is refused disconnects nobody, whatever else is in it.
+func TestRefusedChangeDisturbsNobody(t *testing.T) {
+	t.Parallel()
+	in, c := startStore(t, localServer+noServers+"paths: {cam: {}}\n")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	takenUDP, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer takenUDP.Close()
+	port := takenUDP.LocalAddr().(*net.UDPAddr).Port &^ 1 // RTP has an even one
+	rtp, rtcp := "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(port+1)
+	conn, err := net.Dial("tcp", in.router.ProtocolAddrs("rtsp")[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	lines := bufio.NewReader(conn)
+	answered := func() error {
+		if _, err := conn.Write([]byte("OPTIONS rtsp://localhost/cam RTSP/1.0\r\nCSeq: 7\r\n\r\n")); err != nil {
+			return err
+		}
+		for {
+			if l, err := lines.ReadString('\n'); err != nil || l == "\r\n" {
+				return err
+			}
+		}
+	}
+	for _, doc := range []string{
+		`{"rtspAddress": "` + taken.Addr().String() + `"}`,
+		`{"readTimeout": "7s", "rtmp": true, "rtmpAddress": "` + taken.Addr().String() + `"}`,
+		`{"readTimeout": "7s", "srt": true, "srtAddress": "` + takenUDP.LocalAddr().String() + `"}`,
+		`{"rtspTransports": ["udp", "tcp"], "rtpAddress": "` + rtp + `", "rtcpAddress": "` + rtcp + `"}`,
+		`{"readTimeout": "7s", "hls": true, "hlsEncryption": true, "hlsServerCert": "/nothing"}`,
+		`{"rtspEncryption": "optional", "rtspServerCert": "/nothing"}`,
+		`{"readTimeout": "7s", "api": true, "apiAddress": "` + taken.Addr().String() + `"}`,
+	} {
+		if err := c.PatchGlobal(t.Context(), raw(doc)); err == nil || !strings.Contains(err.Error(), "Address: ") && !strings.Contains(err.Error(), "ServerCert") {
+			t.Errorf("%s: %v", doc, err)
+		}
+		if err := answered(); err != nil {
+			t.Fatalf("%s: a client is gone: %v", doc, err)
+		}
+	}
+	writeFile(t, in.file, localServer+noServers+"readTimeout: 7s\nmetrics: yes\nmetricsAddress: "+taken.Addr().String()+"\n")
+	until(t, "reload", in.out, func() bool { return strings.Contains(in.out.String(), "is not used") })
+	if err := answered(); err != nil {
+		t.Error("a client is gone: ", err)
+	}
+}
+
 func TestStoreKeepsChanges(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "kept.yml")
@@ -167,6 +225,54 @@ func TestStoreKeepsChanges(t *testing.T) {
 	}
 	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o600 {
 		t.Error(st, err)
+	}
+}
+
+// Who edits the file with what was kept is heard: at the next change by the API
+// and at the next reload.
+func TestKeptChangesAreEdited(t *testing.T) {
+	t.Parallel()
+	kept := filepath.Join(t.TempDir(), "kept.yml")
+	text := localServer + noServers + "apiPersist: " + kept + "\n"
+	in, c := startStore(t, text)
+	names := func() (out string) {
+		for _, p := range in.router.Config().Paths {
+			out += p.Name + " "
+		}
+		return out
+	}
+	add := func(name string) error { return c.AddPath(t.Context(), name, raw(`{}`)) }
+	if err := add("one"); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, kept, "# mine\npaths: {one: {}, two: {}}\n")
+	if err := add("three"); err != nil || names() != "one three two " {
+		t.Error(err, names())
+	}
+	writeFile(t, kept, "paths: [\n")
+	if err := add("four"); err == nil || !strings.Contains(err.Error(), "kept.yml") || names() != "one three two " {
+		t.Error(err, names())
+	}
+	if b, _ := os.ReadFile(kept); string(b) != "paths: [\n" {
+		t.Errorf("what somebody is editing was replaced by %q", b)
+	}
+	if err := os.Remove(kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("four"); err != nil || names() != "four one three two " {
+		t.Error(err, names())
+	}
+	const mine = "paths: {five: {}} # mine\n"
+	writeFile(t, kept, mine)
+	writeFile(t, in.file, text+"readTimeout: 9s\n")
+	until(t, "reload", in.out, func() bool { return names() == "five " })
+	// switched off, it is left alone, and counts again when it is switched on
+	writeFile(t, in.file, strings.Replace(text, "apiPersist", "#", 1)+"paths: {own: {}}\n")
+	until(t, "apiPersist off", in.out, func() bool { return names() == "own " })
+	writeFile(t, in.file, text)
+	until(t, "apiPersist on", in.out, func() bool { return names() == "five " })
+	if b, _ := os.ReadFile(kept); string(b) != mine {
+		t.Errorf("the file was changed: %q", b)
 	}
 }
 
