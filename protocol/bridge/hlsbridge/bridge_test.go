@@ -27,6 +27,19 @@ func aac(rate int) *media.MPEG4Audio {
 	}}
 }
 
+// latmCodec returns MPEG-4 audio in LATM, and an element of it.
+func latmCodec(t testing.TB) (*media.MPEG4AudioLATM, []byte) {
+	t.Helper()
+	config := &mpeg4audio.StreamMuxConfig{Programs: []*mpeg4audio.StreamMuxConfigProgram{{
+		Layers: []*mpeg4audio.StreamMuxConfigLayer{{AudioSpecificConfig: aac(48000).Config, LatmBufferFullness: 255}},
+	}}}
+	element, err := mpeg4audio.AudioMuxElement{StreamMuxConfig: config, Payloads: [][][][]byte{{{{1, 2, 3}}}}}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &media.MPEG4AudioLATM{Config: config, Rate: 48000}, element
+}
+
 func flacCodec(t testing.TB) *media.FLAC {
 	t.Helper()
 	info, err := flac.StreamInfo{
@@ -40,10 +53,12 @@ func flacCodec(t testing.TB) *media.FLAC {
 
 func TestLayout(t *testing.T) {
 	t.Parallel()
+	latm, _ := latmCodec(t)
 	all := []media.Codec{
 		&media.H264{}, &media.H265{}, &media.AV1{}, &media.VP9{}, &media.VP8{}, &media.MJPEG{}, // 0-5
 		aac(48000), &media.Opus{ChannelCount: 2}, flacCodec(t), &media.G711{SampleRate: 8000, ChannelCount: 1}, // 6-9
 		&media.KLV{}, &media.MPEG4Audio{}, aac(44100), &media.H264{}, &media.FLAC{SampleRate: 48000}, // 10-14
+		latm, &media.MPEG4AudioLATM{Rate: 48000}, &media.MPEG4AudioLATM{Config: latm.Config, Rate: 90000}, // 15-17
 	}
 	for _, c := range []struct {
 		variant Variant
@@ -58,6 +73,8 @@ func TestLayout(t *testing.T) {
 		{FMP4, []int{4, 5, 9, 10, 11, 14}, nil, []int{0, 1, 2, 3, 4, 5}},
 		{FMP4, []int{10, 4, 7}, [][]int{{2}}, []int{0, 1}},
 		{MPEGTS, []int{0, 6, 10}, [][]int{{0, 1, 2}}, nil},
+		{MPEGTS, []int{0, 15, 16}, [][]int{{0, 1}}, []int{2}},
+		{LowLatency, []int{15, 17, 0}, [][]int{{2, 0}}, []int{1}},
 		{MPEGTS, []int{1, 7, 8}, nil, []int{0, 1, 2}},
 		{MPEGTS, []int{0, 6, 12, 13}, [][]int{{0, 1}, {3, 1}}, []int{2}},
 		{MPEGTS, []int{10}, nil, []int{0}},
@@ -143,6 +160,7 @@ func samplesOf(t *testing.T, codec media.Codec, units []*media.Unit) (samples []
 
 func TestWrite(t *testing.T) {
 	t.Parallel()
+	latm, element := latmCodec(t)
 	for _, c := range []struct {
 		codec media.Codec
 		unit  func(n int) [][]byte // 10 a second, each 10th is a key frame
@@ -158,6 +176,7 @@ func TestWrite(t *testing.T) {
 		{&media.AV1{SequenceHeader: av1Header}, func(int) [][]byte { return [][]byte{{0x30, 1, 2, 3}} }, 4},
 		{&media.Opus{ChannelCount: 2}, func(int) [][]byte { return [][]byte{{0xfc, 1, 2}, {}} }, 3},
 		{aac(48000), func(int) [][]byte { return [][]byte{{1, 2}, nil, {3, 4}} }, 2},
+		{latm, func(int) [][]byte { return [][]byte{element, element} }, 3},
 		{flacCodec(t), func(int) [][]byte { return [][]byte{{0xff, 0xf8, 0xc9, 0xa8, 0, 1}, {1}} }, 6},
 	} {
 		var units []*media.Unit

@@ -8,6 +8,7 @@ import (
 	"github.com/bluenviron/gohlslib/v2/pkg/codecs"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/flac"
 
+	"github.com/org/mtx/protocol/bridge/internal/latm"
 	"github.com/org/mtx/router/media"
 )
 
@@ -136,6 +137,11 @@ func toHLS(c media.Codec, v Variant) codecs.Codec {
 	case *media.MPEG4Audio:
 		if c.Config != nil && c.Config.SampleRate > 0 {
 			return &codecs.MPEG4Audio{Config: *c.Config}
+		}
+		return nil
+	case *media.MPEG4AudioLATM:
+		if asc := latm.Config(c.Config); asc != nil && asc.SampleRate == c.Rate {
+			return &codecs.MPEG4Audio{Config: *asc}
 		}
 		return nil
 	case *media.KLV:

@@ -9,6 +9,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/vp9"
 
+	"github.com/org/mtx/protocol/bridge/internal/latm"
 	"github.com/org/mtx/router/media"
 )
 
@@ -45,6 +46,12 @@ func (t *Track) Write(m *gohlslib.Muxer, codec media.Codec, u *media.Unit, origi
 		if p := elements(u.Payload, 1); len(p) > 0 {
 			return m.WriteMPEG4Audio(t.HLS, u.NTP, pts, p)
 		}
+	case *media.MPEG4AudioLATM:
+		p, err := latm.Payload(c.Config, u.Payload)
+		if len(p) > 0 {
+			return m.WriteMPEG4Audio(t.HLS, u.NTP, pts, p)
+		}
+		return err
 	case *media.FLAC:
 		return t.writeFLAC(m, c, u, pts)
 	case *media.KLV:

@@ -7,7 +7,6 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"github.com/org/mtx/protocol/bridge/internal/latm"
 	"github.com/org/mtx/protocol/bridge/internal/mpegaudio"
@@ -277,19 +276,10 @@ func (t *encTrack) appendPicture(m *chunked, au [][]byte) {
 
 // frames are what is sent of a payload of audio, with what is damaged in it.
 func (t *encTrack) frames(payload [][]byte) (out [][]byte, err error) {
-	c, ok := t.codec.(*media.MPEG4AudioLATM)
-	if !ok {
-		return payload, nil
+	if c, ok := t.codec.(*media.MPEG4AudioLATM); ok {
+		return latm.Payload(c.Config, payload)
 	}
-	for _, p := range payload {
-		e := mpeg4audio.AudioMuxElement{StreamMuxConfig: c.Config}
-		if damage := e.Unmarshal(p); damage != nil {
-			err = fmt.Errorf("invalid LATM: %w", damage)
-			continue
-		}
-		out = append(out, latm.AccessUnits(&e)...)
-	}
-	return out, err
+	return payload, nil
 }
 
 // check tells why a frame of audio cannot be sent, and whether that is because it is of

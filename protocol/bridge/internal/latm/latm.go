@@ -3,6 +3,7 @@ package latm
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 )
@@ -31,4 +32,18 @@ func AccessUnits(e *mpeg4audio.AudioMuxElement) [][]byte {
 		}
 	}
 	return out
+}
+
+// Payload returns the access units of elements without a configuration of their own.
+// What is damaged is left out; the error tells of the last one.
+func Payload(c *mpeg4audio.StreamMuxConfig, elements [][]byte) (out [][]byte, err error) {
+	for _, b := range elements {
+		e := mpeg4audio.AudioMuxElement{StreamMuxConfig: c}
+		if damage := e.Unmarshal(b); damage != nil {
+			err = fmt.Errorf("invalid LATM: %w", damage)
+			continue
+		}
+		out = append(out, AccessUnits(&e)...)
+	}
+	return out, err
 }

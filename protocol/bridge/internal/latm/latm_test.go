@@ -27,6 +27,22 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestPayload(t *testing.T) {
+	t.Parallel()
+	c := &mpeg4audio.StreamMuxConfig{Programs: []*mpeg4audio.StreamMuxConfigProgram{{Layers: []*mpeg4audio.StreamMuxConfigLayer{{
+		AudioSpecificConfig: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2},
+		LatmBufferFullness:  255,
+	}}}}}
+	good, err := mpeg4audio.AudioMuxElement{StreamMuxConfig: c, Payloads: [][][][]byte{{{{1, 2, 3}}}}}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Payload(c, [][]byte{good, {}, good})
+	if err == nil || !reflect.DeepEqual(got, [][]byte{{1, 2, 3}, {1, 2, 3}}) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestAccessUnits(t *testing.T) {
 	t.Parallel()
 	e := &mpeg4audio.AudioMuxElement{Payloads: [][][][]byte{{{{1}, {9}}, {{8}}}, {}, {{}}, {{{}}}, {{{2, 3}}}}}
