@@ -16,20 +16,6 @@ const (
 	maxLosses     = 4096 // ranges
 )
 
-// slot is a place for a packet in the ring of the receiver.
-type slot struct {
-	buf  *packetBuffer
-	at   int64 // when it is to be delivered, microseconds
-	size uint16
-	full bool // a packet has come; without buf there is nothing to deliver (it could not be decrypted)
-}
-
-// loss is a range of packets that are missing.
-type loss struct {
-	lo, hi   seq
-	reported int64 // microseconds
-}
-
 // receiver is the receiving side of a connection, guarded by Conn.mu.
 type receiver struct {
 	window  int
@@ -63,66 +49,6 @@ type receiver struct {
 type ackTime struct {
 	no uint32
 	at int64
-}
-
-func newReceiver(isn seq, window int, arrival int64, ts uint32) *receiver {
-	return &receiver{
-		window: window, base: isn, end: isn, ackSent: isn, acked: true, average: maxPayload,
-		clock: newTSBPD(arrival, ts),
-	}
-}
-
-func (r *receiver) at(i int) *slot { return &r.ring[(r.head+i)&(len(r.ring)-1)] }
-
-// next returns the first packet that has not come.
-func (r *receiver) next() seq {
-	if len(r.losses) > 0 {
-		return r.losses[0].lo
-	}
-	return r.end
-}
-
-// room makes the ring long enough for the i-th packet.
-func (r *receiver) room(i int) {
-	if i < len(r.ring) {
-		return
-	}
-	size := max(len(r.ring), 64)
-	for size <= i {
-		size *= 2
-	}
-	ring := make([]slot, size)
-	for j := range r.end.from(r.base) {
-		ring[j] = *r.at(j)
-	}
-	r.ring, r.head = ring, 0
-}
-
-// advance moves base on. The slots it passes must be empty.
-func (r *receiver) advance(n int) {
-	if len(r.ring) > 0 {
-		r.head = (r.head + n) & (len(r.ring) - 1)
-	}
-	r.base = r.base.add(n)
-	if r.end.from(r.base) < 0 {
-		r.end = r.base
-	}
-	for len(r.losses) > 0 && r.losses[0].hi.from(r.base) < 0 {
-		r.losses = slices.Delete(r.losses, 0, 1)
-	}
-	if len(r.losses) > 0 && r.losses[0].lo.from(r.base) < 0 {
-		r.losses[0].lo = r.base
-	}
-}
-
-func (r *receiver) clear() {
-	for i := range r.end.from(r.base) {
-		if s := r.at(i); s.buf != nil {
-			putPacketBuffer(s.buf)
-		}
-	}
-	r.ring, r.losses, r.held, r.bytes = nil, nil, 0, 0
-	r.base = r.end
 }
 
 // data takes a data packet in.
@@ -304,65 +230,6 @@ func (c *Conn) onDropReq(payload []byte) {
 	r.found(seq(lo), seq(hi))
 }
 
-// onACKACK measures the round-trip time and the drift of the peer's clock.
-func (c *Conn) onACKACK(h header, now int64) {
-	r := c.rcv
-	if r == nil {
-		return
-	}
-	a := &r.ackTimes[h.info%ackHistory]
-	if a.no != h.info || a.at == 0 {
-		return
-	}
-	c.rtt.sample(now - a.at)
-	a.at = 0
-	if h.info == r.ackNo {
-		r.acked = true
-	}
-	r.clock.sample(h.ts, now, c.rtt.smoothed)
-}
-
-// tickReceiver delivers what is due, acknowledges and reports losses. It returns when to be called again.
-func (c *Conn) tickReceiver(b *egress.Batch, w *tickWork, now int64) int64 {
-	r := c.rcv
-	next := now + idleTick
-	if c.opened {
-		w.deliver = c.release(w.deliver, now)
-	}
-	if !r.started {
-		return next
-	}
-	if r.next() != r.ackSent && now-r.ackTime >= ackPeriod || !r.acked && now-r.ackTime >= c.rtt.timeout() {
-		c.sendACK(b, now)
-	}
-	if len(r.losses) > 0 {
-		next = min(next, c.reportLosses(b, now))
-	}
-	if r.next() != r.ackSent {
-		next = min(next, r.ackTime+ackPeriod)
-	} else if !r.acked {
-		next = min(next, r.ackTime+c.rtt.timeout())
-	}
-	if r.held > 0 {
-		if c.opened {
-			next = min(next, max(r.firstDue(), now+1))
-		}
-		next = min(next, now+idleTick)
-	}
-	c.nextDrive = next
-	return next
-}
-
-// firstDue returns when the first packet that is there is to be delivered.
-func (r *receiver) firstDue() int64 {
-	for i := range r.end.from(r.base) {
-		if s := r.at(i); s.full {
-			return s.at
-		}
-	}
-	return 1<<63 - 1
-}
-
 // release takes the packets whose time has come. Missing ones before them are too late.
 func (c *Conn) release(dst []delivery, now int64) []delivery {
 	r := c.rcv
@@ -409,52 +276,4 @@ func (r *receiver) releaseAll(dst []delivery) []delivery {
 		dst = r.take(dst, r.at(0))
 	}
 	return dst
-}
-
-// sendACK sends a full acknowledgement (section 3.2.4).
-func (c *Conn) sendACK(b *egress.Batch, now int64) {
-	r := c.rcv
-	if r.ackNo++; r.ackNo == 0 {
-		r.ackNo = 1
-	}
-	r.ackTimes[r.ackNo%ackHistory] = ackTime{r.ackNo, now}
-	r.ackSent, r.ackTime, r.acked, r.unacked = r.next(), now, false, 0
-	packets, bytes := r.rate.perSecond(now)
-	var p [fullACKSize]byte
-	binary.BigEndian.PutUint32(p[:], uint32(r.ackSent))
-	binary.BigEndian.PutUint32(p[4:], uint32(c.rtt.smoothed))
-	binary.BigEndian.PutUint32(p[8:], uint32(c.rtt.variance))
-	binary.BigEndian.PutUint32(p[12:], uint32(max(r.window-r.end.from(r.base), 2)))
-	binary.BigEndian.PutUint32(p[16:], uint32(packets))
-	binary.BigEndian.PutUint32(p[20:], uint32(r.probe.capacity()))
-	binary.BigEndian.PutUint32(p[24:], uint32(bytes))
-	c.stats.PacketsSentACK++
-	c.control(b, ctrlACK, 0, r.ackNo, p[:], now)
-}
-
-// reportLosses sends a periodic loss report (section 4.8.2) and returns when the next one is due.
-func (c *Conn) reportLosses(b *egress.Batch, now int64) int64 {
-	r := c.rcv
-	period := max((c.rtt.smoothed+4*c.rtt.variance)/2, minNAKPeriod)
-	next := now + period
-	var space [maxControl]byte
-	p := space[:0]
-	for i := range r.losses {
-		l := &r.losses[i]
-		if now-l.reported < period {
-			next = min(next, l.reported+period)
-			continue
-		}
-		if len(p)+8 > maxPayload {
-			next = now
-			break
-		}
-		p = appendLoss(p, l.lo, l.hi)
-		l.reported = now
-	}
-	if len(p) > 0 {
-		c.stats.PacketsSentNAK++
-		c.control(b, ctrlNAK, 0, 0, p, now)
-	}
-	return max(next, now+tickGrain)
 }
