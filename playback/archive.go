@@ -48,10 +48,10 @@ func (a *Archive) List(ctx context.Context) ([]Archived, error) {
 		// another pattern may be in force for the path by now
 		if p, ok := cat.find(path); ok {
 			got, err := a.get(ctx, p, path)
-			if err != nil {
-				return nil, err
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
 			}
-			if len(got.Starts) > 0 {
+			if err == nil && len(got.Starts) > 0 {
 				out = append(out, got)
 			}
 		}

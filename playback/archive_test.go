@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/org/mtx/record"
 )
 
 func TestArchive(t *testing.T) {
@@ -37,6 +39,15 @@ func TestArchive(t *testing.T) {
 	}
 	if got, err := arch.Get(t.Context(), "never"); err != nil || len(got.Starts) != 0 {
 		t.Errorf("%+v, %v", got, err)
+	}
+	// a pattern that leads nowhere
+	lost, err := record.ParsePattern(g.pattern.Name("a", filmStart)+"/%path/%s", record.FMP4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch.Recordings = append(arch.Recordings, Recording{"lost", lost})
+	if list, err := arch.List(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("%+v, %v", list, err)
 	}
 	none := &Archive{}
 	if _, err := none.Get(t.Context(), "cam"); err == nil {

@@ -21,6 +21,7 @@ type index struct {
 	first   time.Duration // presentation time of the first sample
 	end     time.Duration // presentation time of the end of the last one
 	anySync []bool        // by track
+	origin  time.Time     // of the media times; zero if the file does not tell
 
 	lead  int   // the first track with video; -1: none
 	head  int64 // bytes of the header, if pieces can be taken out of the file as they are
@@ -97,6 +98,9 @@ func (x *index) scan(ctx context.Context, s *scanner) error {
 		x.add(f, s.saved)
 	}
 	x.pos, x.next, x.begun = s.pos, s.next, s.begun
+	if x.origin.IsZero() {
+		x.origin = s.origin
+	}
 	if s.odd {
 		x.head = 0
 	}
@@ -253,6 +257,7 @@ func (x *index) walk(ctx context.Context, r io.ReaderAt, from time.Duration, f f
 
 func (x *index) list() []track         { return x.tracks }
 func (x *index) length() time.Duration { return x.end }
+func (x *index) begins() time.Time     { return x.origin }
 
 func (x *index) decoding() (first, next time.Duration) {
 	i := max(x.lead, 0)

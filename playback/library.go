@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ type contents interface {
 	list() []track
 	// length is the presentation time of the end.
 	length() time.Duration
+	// begins returns the absolute time that all times count from; zero if it is not known.
+	begins() time.Time
 	// decoding returns the decoding times of the first sample of the leading track,
 	// and of the one that would come next.
 	decoding() (first, next time.Duration)
@@ -79,7 +82,7 @@ type segment struct {
 	record.Segment
 	contents
 	file record.ReadFile
-	id   int64 // microseconds since 1970, as the name of the file says
+	id   int64 // microseconds since 1970, as the name of the file says; Start may be more precise
 }
 
 func (s *segment) close() { _ = s.file.Close() }
@@ -104,7 +107,30 @@ func (l *library) open(ctx context.Context, g record.Segment) (*segment, error) 
 		_ = f.Close()
 		return nil, err
 	}
-	return &segment{g, c, f, g.Start.UnixMicro()}, nil
+	s := &segment{g, c, f, g.Start.UnixMicro()}
+	s.refine()
+	return s, nil
+}
+
+// maxAhead is how much later than the segment its name is, if others of its second were taken.
+const maxAhead = 10 * time.Second
+
+// refine takes the start from the file if its name lacks the fraction of a second.
+func (s *segment) refine() {
+	begins := s.begins()
+	if d := begins.Sub(s.Start); isWhole(s.Start) && d >= -maxAhead && d < time.Second {
+		s.Start = begins.Round(time.Microsecond)
+	}
+}
+
+func isWhole(t time.Time) bool { return t.Nanosecond() == 0 }
+
+// earliest is when a segment that is not open may begin.
+func earliest(g record.Segment) time.Time {
+	if isWhole(g.Start) {
+		return g.Start.Add(-maxAhead)
+	}
+	return g.Start
 }
 
 // look finds out what is in a file.
@@ -193,17 +219,60 @@ func (l *library) find(ctx context.Context, p record.Pattern, path string, from,
 	if err != nil {
 		return nil, false, err
 	}
+	var over []record.Segment
 	for i, g := range all {
-		if !to.IsZero() && !g.Start.Before(to) {
+		if !to.IsZero() && !earliest(g).Before(to) {
 			break
 		}
 		// what begins before the span is over when the next one begins, or soon after
 		if i+1 < len(all) && !all[i+1].Start.After(from.Add(-maxOutlast)) {
+			over = append(over, g)
 			continue
 		}
 		found = append(found, g)
 	}
-	return found, len(all) > 0, nil
+	if len(over) > 0 {
+		found, err = l.lookBack(ctx, over, found, from)
+	}
+	return found, len(all) > 0, err
+}
+
+// maxLookBack is how many segments are looked at.
+const maxLookBack = 8
+
+// lookBack looks for a segment that goes on though later ones have begun, and ended: the clock
+// was set back while it was recorded. Only if nothing else was recorded at the time.
+func (l *library) lookBack(ctx context.Context, over, found []record.Segment, from time.Time) ([]record.Segment, error) {
+	begun := 0 // before the time
+	for begun < len(found) && !found[begun].Start.After(from) {
+		begun++
+	}
+	for _, g := range found[:begun] {
+		if yes, err := l.covers(ctx, g, from); yes || err != nil {
+			return found, err
+		}
+	}
+	for _, g := range slices.Backward(over[max(0, len(over)-maxLookBack):]) {
+		yes, err := l.covers(ctx, g, from)
+		if err != nil {
+			return nil, err
+		}
+		if yes {
+			return append([]record.Segment{g}, found[begun:]...), nil
+		}
+	}
+	return found, nil
+}
+
+// covers tells whether a segment has begun at a time, and goes on. The error is that of the
+// context.
+func (l *library) covers(ctx context.Context, g record.Segment, at time.Time) (bool, error) {
+	s, err := l.open(ctx, g)
+	if err != nil {
+		return false, ctx.Err()
+	}
+	s.close()
+	return !s.Start.After(at) && s.end().After(at), nil
 }
 
 // isGone tells errors that concern the request, not the file.

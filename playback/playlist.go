@@ -48,7 +48,7 @@ func playlist(list []piece, query string, p place, ended bool) []byte {
 		}
 		switch {
 		case x.init && x.head > 0:
-			line(`#EXT-X-MAP:URI="`, fileURL(x.id, p.origin), query, `",BYTERANGE="`, strconv.FormatInt(x.head, 10), `@0"`)
+			line(`#EXT-X-MAP:URI="`, x.fileURL(p.origin), query, `",BYTERANGE="`, strconv.FormatInt(x.head, 10), `@0"`)
 		case x.init:
 			line(`#EXT-X-MAP:URI="init_`, id, ".mp4", query, `"`)
 		}
@@ -56,7 +56,7 @@ func playlist(list []piece, query string, p place, ended bool) []byte {
 		line("#EXTINF:", seconds(x.to-x.from), ",")
 		if x.head > 0 {
 			line("#EXT-X-BYTERANGE:", strconv.FormatInt(x.end-x.begin, 10), "@", strconv.FormatInt(x.begin, 10))
-			line(fileURL(x.id, p.origin), query)
+			line(x.fileURL(p.origin), query)
 			continue
 		}
 		line(id, "_", micros(x.from), "_", micros(x.to), "_", origin, ".m4s", query)
@@ -72,16 +72,17 @@ func playlist(list []piece, query string, p place, ended bool) []byte {
 // presentation.
 func originOf(list []piece) int64 {
 	if list[0].head > 0 {
-		return list[0].id
+		return list[0].start
 	}
 	return list[0].at.Add(-patience).UnixMicro()
 }
 
-func fileURL(id, origin int64) string {
-	if id == origin {
-		return strconv.FormatInt(id, 10) + ".mp4"
+// fileURL is that of the file with time stamps that count from an origin.
+func (x piece) fileURL(origin int64) string {
+	if x.start == origin {
+		return strconv.FormatInt(x.id, 10) + ".mp4"
 	}
-	return strconv.FormatInt(id, 10) + "_" + strconv.FormatInt(origin, 10) + ".mp4"
+	return strconv.FormatInt(x.id, 10) + "_" + strconv.FormatInt(origin, 10) + ".mp4"
 }
 
 // targetOf is the duration of the longest segment, in seconds.

@@ -13,6 +13,9 @@ func (r *request) timeOf(name string) (time.Time, error) {
 	if v == "" {
 		return time.Time{}, nil
 	}
+	if n := len(v) - len("+02:00"); n > 0 && v[n] == ' ' {
+		v = v[:n] + "+" + v[n+1:] // which stands for a space in a URL, unless it is escaped
+	}
 	t, err := time.Parse(time.RFC3339, v)
 	if err != nil || t.Year() < 1970 || t.Year() > 2200 {
 		return time.Time{}, requestError(name + ": must be a time such as 2026-01-02T15:04:05Z")

@@ -83,6 +83,8 @@ type scanner struct {
 	// head is where the header of the file ends; zero if players would not take
 	// it as it is.
 	head int64
+	// origin is the absolute time of the media time zero, if the first fragment tells.
+	origin time.Time
 }
 
 // open reads a file up to its first fragment.
@@ -167,11 +169,37 @@ func (s *scanner) scan(ctx context.Context) (fragment, error) {
 			at, s.odd = -1, true
 		case kind == "mdat":
 			s.odd = true
+		case kind == "prft" && !s.begun:
+			s.origin = s.reference(from, to)
 		}
 		s.pos = to
 	}
 	s.pos = begin
 	return fragment{}, io.EOF
+}
+
+// ntpEpoch is the time of 1900 in seconds before 1970 (RFC 5905).
+const ntpEpoch = 2208988800
+
+// reference reads the body of a "prft" (ISO 14496-12 section 8.16.5), and returns the absolute
+// time of the media time zero; the zero time if it makes no sense.
+func (s *scanner) reference(from, to int64) time.Time {
+	if to-from > 64 {
+		return time.Time{}
+	}
+	b, err := s.read(from, int(to-from))
+	if err != nil {
+		return time.Time{}
+	}
+	f := fields{b: b}
+	version, _ := f.full()
+	id, ntp, at := f.u32(), f.u64(), f.u64()
+	i := slices.IndexFunc(s.tracks, func(t track) bool { return t.id == id })
+	if f.bad || version != 1 || i < 0 || at > maxTicks {
+		return time.Time{}
+	}
+	t := time.Unix(int64(ntp>>32)-ntpEpoch, int64(ntp&(1<<32-1)*uint64(time.Second)>>32))
+	return t.Add(-s.tracks[i].time(int64(at)))
 }
 
 // load reads the headers of a fragment. It returns nil if they are damaged.

@@ -43,8 +43,12 @@ func newTimeline(ctx context.Context, l *library, found []record.Segment, start 
 			continue
 		}
 		t := &timeline{lib: l, start: start, duration: d, segments: found[i:], first: s, tracks: s.list()}
-		if g.Start.After(start) {
-			t.start, t.duration = g.Start, d-g.Start.Sub(start)
+		if s.Start.After(start) {
+			t.start, t.duration = s.Start, d-s.Start.Sub(start)
+		}
+		if t.duration <= 0 {
+			s.close()
+			break
 		}
 		return t, nil
 	}
@@ -62,7 +66,7 @@ func replaced(ctx context.Context, l *library, s *segment, next record.Segment, 
 		return false
 	}
 	defer n.close()
-	return n.end().After(start) && !sameTracks(n.list(), s.list())
+	return !n.Start.After(start) && n.end().After(start) && !sameTracks(n.list(), s.list())
 }
 
 func (t *timeline) close() { t.first.close() }
@@ -73,8 +77,9 @@ func (t *timeline) each(ctx context.Context, f func(*segment) error) error {
 		return err
 	}
 	end := t.first.end()
+	beyond := func(start time.Time) bool { return start.Sub(end) > maxGap || start.Sub(t.start) >= t.duration }
 	for _, g := range t.segments[1:] {
-		if g.Start.Sub(end) > maxGap || g.Start.Sub(t.start) >= t.duration {
+		if beyond(earliest(g)) {
 			return nil
 		}
 		s, err := t.lib.open(ctx, g)
@@ -84,7 +89,7 @@ func (t *timeline) each(ctx context.Context, f func(*segment) error) error {
 			}
 			continue // without it, there may be a gap
 		}
-		if !sameTracks(s.list(), t.tracks) {
+		if beyond(s.Start) || !sameTracks(s.list(), t.tracks) {
 			s.close()
 			return nil
 		}

@@ -23,6 +23,7 @@ type transport struct {
 	tracks []track
 	codecs []bool // by track of the demuxer, which are part of tracks
 	end    time.Duration
+	next   time.Duration // when what follows would be decoded
 
 	mu    sync.Mutex
 	known []cut
@@ -126,12 +127,12 @@ func feed(ctx context.Context, d *mpegtsbridge.Demuxer, r io.ReaderAt, tables []
 
 // findEnd looks for the last time stamps.
 func (t *transport) findEnd(r io.ReaderAt) error {
-	var stamps []int64
+	var stamps, decoded []int64
 	for back := int64(256 << 10); len(stamps) < 2; back *= 8 {
-		stamps = stamps[:0]
+		stamps, decoded = stamps[:0], decoded[:0]
 		err := eachTSPacket(r, max(0, t.size-back), t.size, func(_ int64, _ []byte, i tsInfo) bool {
 			if pts, ok := timestamp(i.body); ok && i.start && i.pid == t.pid {
-				stamps = append(stamps, t.sinceFirst(pts))
+				stamps, decoded = append(stamps, t.sinceFirst(pts)), append(decoded, t.sinceFirst(decodingTime(i.body, pts)))
 			}
 			return true
 		})
@@ -152,6 +153,7 @@ func (t *transport) findEnd(r io.ReaderAt) error {
 		frame = min(last-stamps[len(stamps)-2], tsClock)
 	}
 	t.end = media.Duration(last+frame, tsClock)
+	t.next = media.Duration(decoded[len(decoded)-1]+frame, tsClock)
 	if t.end <= 0 {
 		return errNothing
 	}
@@ -195,11 +197,14 @@ func (t *transport) seek(r io.ReaderAt, want time.Duration) int64 {
 	}
 }
 
-func (t *transport) list() []track                         { return t.tracks }
-func (t *transport) length() time.Duration                 { return t.end }
-func (t *transport) decoding() (first, next time.Duration) { return 0, t.end }
-func (t *transport) weight() int64                         { return int64(len(t.tables)) + 16*maxCuts }
-func (t *transport) bytes() extent                         { return extent{} }
+func (t *transport) list() []track         { return t.tracks }
+func (t *transport) length() time.Duration { return t.end }
+func (t *transport) begins() time.Time     { return time.Time{} }
+func (t *transport) decoding() (first, next time.Duration) {
+	return -media.Duration(t.early, tsClock), t.next
+}
+func (t *transport) weight() int64 { return int64(len(t.tables)) + 16*maxCuts }
+func (t *transport) bytes() extent { return extent{} }
 
 // cuts implements contents: at key frames, of which not all are looked for.
 func (t *transport) cuts(ctx context.Context, r io.ReaderAt) ([]cut, error) {

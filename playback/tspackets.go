@@ -24,6 +24,7 @@ type tsHead struct {
 	pid    uint16 // the track that times are taken from: the first one with video
 	video  bool
 	first  int64 // its first time stamp
+	early  int64 // how much earlier that picture is decoded
 }
 
 // tsInfo is what a packet says of itself.
@@ -61,7 +62,20 @@ func timestamp(pes []byte) (int64, bool) {
 		return 0, false
 	}
 	b := pes[9:]
-	return int64(b[0]>>1&7)<<30 | int64(b[1])<<22 | int64(b[2]>>1)<<15 | int64(b[3])<<7 | int64(b[4]>>1), true
+	return stamp(b), true
+}
+
+// decodingTime reads the DTS of a PES packet that has a PTS; it is the PTS if there is none.
+func decodingTime(pes []byte, pts int64) int64 {
+	if len(pes) < 19 || pes[7]&0x40 == 0 {
+		return pts
+	}
+	return stamp(pes[14:])
+}
+
+// stamp reads the five bytes of a time stamp.
+func stamp(b []byte) int64 {
+	return int64(b[0]>>1&7)<<30 | int64(b[1])<<22 | int64(b[2]>>1)<<15 | int64(b[3])<<7 | int64(b[4]>>1)
 }
 
 // sinceFirst returns how long a time stamp is after the first one. Tracks begin
@@ -108,7 +122,9 @@ func (h *tsHead) add(p []byte, i tsInfo) bool {
 		h.tables = append(h.tables, p...)
 	case h.pid != 0 && i.pid == h.pid && i.start:
 		var ok bool
-		h.first, ok = timestamp(i.body)
+		if h.first, ok = timestamp(i.body); ok {
+			h.early = -h.sinceFirst(decodingTime(i.body, h.first))
+		}
 		return ok
 	}
 	return false

@@ -24,8 +24,8 @@ import (
 //	init_ID.mp4              header
 //	ID_FROM_TO_ORIGIN.m4s    media
 //
-// ID is the start of the recorded segment, in microseconds since 1970; FROM and TO
-// are presentation times in it. ORIGIN is where the time stamps of the playlist
+// ID is the start of the recorded segment as its name tells it, in microseconds since
+// 1970; FROM and TO are presentation times in it. ORIGIN is where the time stamps of the playlist
 // count from. In files they count from the start of each, and not all players can
 // cope with what begins again; so the numbers in the headers of fragments are
 // replaced by others of the same size while a file is sent, and what follows each
@@ -48,6 +48,7 @@ const (
 // piece is a segment of HLS.
 type piece struct {
 	id       int64 // of the recorded segment
+	start    int64 // of it, in microseconds since 1970
 	from, to time.Duration
 	at       time.Time
 	init     bool // the first one of its file: it is listed with the header, which goes when the file goes
@@ -72,6 +73,7 @@ func (s *server) pieces(ctx context.Context, r *request, start, end time.Time, l
 		return nil, errNeverRecorded
 	}
 	c := cutting{start: start, end: end}
+	add := func(time.Time) error { return nil } // the segment before, given the start of the next one
 	for i, g := range found {
 		f, err := s.lib.open(ctx, g)
 		if err != nil {
@@ -85,14 +87,14 @@ func (s *server) pieces(ctx context.Context, r *request, start, end time.Time, l
 		if err != nil {
 			return nil, err
 		}
-		growing := live && i == len(found)-1 && time.Since(g.Modified) < settled
-		var next time.Time
-		if i+1 < len(found) {
-			next = found[i+1].Start
-		}
-		if err := c.add(f, places, growing, next); err != nil {
+		if err := add(f.Start); err != nil {
 			return nil, err
 		}
+		growing := live && i == len(found)-1 && time.Since(g.Modified) < settled
+		add = func(next time.Time) error { return c.add(f, places, growing, next) }
+	}
+	if err := add(time.Time{}); err != nil {
+		return nil, err
 	}
 	out := c.out
 	if len(out) == 0 {
@@ -126,7 +128,7 @@ func (c *cutting) add(f *segment, places []cut, growing bool, follows time.Time)
 	gap := f.Start.Add(first).Sub(c.due)
 	breaks := other || gap > visibleGap || gap < -visibleGap
 	for i, from := range places {
-		p := piece{id: f.id, from: from.at, to: end, at: f.Start.Add(from.at), head: file.head, begin: from.pos, end: file.end}
+		p := piece{id: f.id, start: f.Start.UnixMicro(), from: from.at, to: end, at: f.Start.Add(from.at), head: file.head, begin: from.pos, end: file.end}
 		if i+1 < len(places) {
 			p.to, p.end = places[i+1].at, places[i+1].pos
 		} else if growing {
@@ -195,11 +197,11 @@ func (s *server) serveFile(file string) handler {
 	return func(w http.ResponseWriter, r *request) error {
 		first, second, moved := strings.Cut(strings.TrimSuffix(file, ".mp4"), "_")
 		id, ok := parseNumber(first)
-		origin := id
+		var origin int64
 		if ok && moved {
 			origin, ok = parseNumber(second)
 		}
-		if !ok || origin > id {
+		if !ok {
 			return errNoRecording
 		}
 		f, err := s.openByID(r, id)
@@ -208,7 +210,11 @@ func (s *server) serveFile(file string) handler {
 		}
 		defer f.close()
 		x, ok := f.contents.(*index)
-		if !ok || x.bytes().head == 0 {
+		var shift int64
+		if moved {
+			shift = f.Start.UnixMicro() - origin
+		}
+		if !ok || x.bytes().head == 0 || shift < 0 {
 			return errNoRecording
 		}
 		w.Header().Set("Cache-Control", "no-cache") // it may grow
@@ -219,7 +225,7 @@ func (s *server) serveFile(file string) handler {
 		if !ok {
 			return nil
 		}
-		return s.ended(w, r, &output{}, x.send(w, f.file, from, n, time.Duration(id-origin)*time.Microsecond))
+		return s.ended(w, r, &output{}, x.send(w, f.file, from, n, time.Duration(shift)*time.Microsecond))
 	}
 }
 

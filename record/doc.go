@@ -23,8 +23,8 @@
 // stored. This is logged once, and once more when it is over.
 //
 // A new segment begins early if codec parameters change, if time stamps jump
-// (more than 10 seconds forward, or one back), or if they and the absolute time of
-// the source run apart by more than 5 seconds. Codecs that the format cannot
+// (more than 10 seconds forward, or one back; where pictures always are far apart, four
+// times that), or if they and the absolute time of the source run apart by more than 5 seconds. Codecs that the format cannot
 // carry are left out, which is logged.
 //
 // # Format

@@ -42,6 +42,39 @@ func TestReorderedPicturesPlay(t *testing.T) {
 	}
 }
 
+// Segments of MPEG-TS, one behind another, have all pictures, though groups refer to the one
+// before.
+func TestOpenGroupsInTransportStreams(t *testing.T) {
+	t.Parallel()
+	needs(t, "ffmpeg")
+	for name, args := range map[string][]string{
+		"H264":   {"-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "3", "-x264-params", "open-gop=1"},
+		"H265":   {"-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:keyint=25:bframes=4"},
+		"MPEG-2": {"-c:v", "mpeg2video", "-g", "12", "-bf", "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := generate(t, args, "mpegts", nil)
+			st := newStudio(t, Sink{Format: MPEGTS, SegmentDuration: 2 * time.Second}, m.tracks)
+			for _, u := range m.units {
+				st.write(0, u.unit)
+			}
+			list := st.stop()
+			if len(list) < 2 {
+				t.Fatalf("%d segments", len(list))
+			}
+			var files []string
+			for _, g := range list {
+				files = append(files, g.Name)
+			}
+			out, errs := tool(t, "ffmpeg", "-v", "error", "-i", "concat:"+strings.Join(files, "|"), "-map", "0:v", "-fps_mode", "passthrough", "-f", "framecrc", "-")
+			if n := strings.Count(out, "\n0,"); n != len(m.units) || errs != "" {
+				t.Errorf("%d pictures of %d; ffmpeg says %q", n, len(m.units), errs)
+			}
+		})
+	}
+}
+
 func checkOrder(t *testing.T, m *material, pictures int, jitter int64, open bool) {
 	t.Helper()
 	st := newStudio(t, Sink{SegmentDuration: 2 * time.Second}, m.tracks)

@@ -184,5 +184,5 @@ func (t *fragTrack) untilNext() (ticks int64, ok bool) {
 		return 0, false
 	}
 	d := t.prepared[0].DTS - t.heldAt
-	return d, d > 0 && d < media.Ticks(maxGap, t.rate)
+	return d, d > 0
 }

@@ -11,8 +11,12 @@ import (
 
 // Limits of time stamps.
 const (
-	// maxGap is how long the leading track may be silent inside of a segment.
-	maxGap = 10 * time.Second
+	// maxGap is how long the leading track may be silent inside of a segment, unless its
+	// units always are far apart: then it is slowGaps times that, up to maxSlowGap, as for
+	// the second unit.
+	maxGap     = 10 * time.Second
+	slowGaps   = 4
+	maxSlowGap = 2 * time.Minute
 
 	// maxBack is how far its time stamps may go back, because of jitter.
 	maxBack = time.Second
@@ -94,7 +98,8 @@ type recorder struct {
 
 	last     time.Duration // of the leading track, when it was decoded
 	hasLast  bool
-	tooLarge bool // logged
+	step     time.Duration // between its last two units; 0: not known
+	tooLarge bool          // logged
 }
 
 // earlyUnit waits for a key frame that arrives later but is not later.
@@ -226,7 +231,10 @@ func (r *recorder) replay() {
 // lead decides, with a unit of the leading track, whether a segment ends or
 // begins. It returns false if there is none that the unit is part of.
 func (r *recorder) lead(at, pts time.Duration, u *media.Unit) bool {
-	jump := r.hasLast && (at-r.last > maxGap || at-r.last < -maxBack) || r.seg != nil && r.drifts(pts, u.NTP)
+	jump := r.jumps(at) || r.seg != nil && r.drifts(pts, u.NTP)
+	if r.hasLast {
+		r.step = max(0, at-r.last)
+	}
 	r.last, r.hasLast = at, true
 	if r.seg != nil {
 		due := u.RandomAccess && (at-r.seg.begin >= r.sink.SegmentDuration || r.c.changed())
@@ -250,6 +258,15 @@ func (r *recorder) lead(at, pts time.Duration, u *media.Unit) bool {
 	base := r.c.begin(r.leader, at)
 	r.seg = &segment{file: &segmentFile{start: u.NTP.Add(base - pts)}, base: base, begin: at, part: at}
 	return true
+}
+
+// jumps tells whether a unit of the leading track does not follow the one before.
+func (r *recorder) jumps(at time.Duration) bool {
+	gap, limit := at-r.last, maxSlowGap
+	if r.step > 0 {
+		limit = max(maxGap, min(slowGaps*r.step, maxSlowGap))
+	}
+	return r.hasLast && (gap < -maxBack || gap > limit)
 }
 
 // drifts tells whether a unit has another idea of the absolute time than the

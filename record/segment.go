@@ -52,10 +52,12 @@ func Delete(ctx context.Context, s Store, p Pattern, path string, start time.Tim
 	return fmt.Errorf("path %q has no segment that begins at %s: %w", path, start.Format(time.RFC3339Nano), fs.ErrNotExist)
 }
 
-// Paths returns the names of the paths that have segments, in order, each once.
+// Paths returns the names of the paths that have segments, in order, each once. Where
+// recordings cannot be looked for is left out, unless there are none elsewhere.
 func Paths(ctx context.Context, s Store, patterns []Pattern) ([]string, error) {
 	seen := map[string]struct{}{}
 	var out []string
+	var failed error
 	for _, p := range unique(patterns) {
 		err := each(ctx, s, p, p.Root(), func(g Segment) {
 			if _, ok := seen[g.Path]; !ok {
@@ -64,8 +66,11 @@ func Paths(ctx context.Context, s Store, patterns []Pattern) ([]string, error) {
 			}
 		})
 		if err != nil {
-			return nil, err
+			failed = cmp.Or(failed, err)
 		}
+	}
+	if ctx.Err() != nil || out == nil {
+		return nil, failed
 	}
 	slices.Sort(out)
 	return out, nil

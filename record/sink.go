@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/org/mtx/router"
@@ -47,7 +48,7 @@ type Sink struct {
 	MaxPartSize int64
 
 	// SegmentDuration is the minimum length of a segment; it ends at the next key
-	// frame. Default one hour.
+	// frame. Default one hour. If the pattern has no %f, it is a second at least.
 	SegmentDuration time.Duration
 
 	// MinFreeSpace is what must stay free where the segments are stored, in bytes:
@@ -108,6 +109,9 @@ func (s Sink) Run(ctx context.Context, run *router.SinkRun) error {
 		return err
 	}
 	s = s.withDefaults()
+	if !strings.Contains(s.Pattern, "%f") {
+		s.SegmentDuration = max(s.SegmentDuration, time.Second) // names tell no more than that
+	}
 	p, err := ParsePattern(s.Pattern, s.Format)
 	if err != nil {
 		return err

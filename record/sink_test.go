@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,134 @@ func TestConformance(t *testing.T) {
 				return Sink{Pattern: filepath.Join(dir, "%path-%s-%f"), Format: f, PartDuration: 100 * time.Millisecond, State: state}
 			})
 		})
+	}
+}
+
+// Names of segments without fractions of a second: none of them is taken, or of another time.
+func TestShortSegmentsOfWholeSeconds(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"%path-%s", "%path-%Y%m%d%H%M%S", "%path-%s-%f"} {
+		st := newStudio(t, Sink{
+			Pattern: filepath.Join(t.TempDir(), pattern), PartDuration: 100 * time.Millisecond, SegmentDuration: 100 * time.Millisecond,
+		}, []media.Track{{Codec: &media.Opus{ChannelCount: 2}}})
+		for i := range int64(20 * 50) {
+			st.write(0, &media.Unit{PTS: i * 960, Payload: [][]byte{{0xfc, byte(i), byte(i >> 8)}}})
+		}
+		list := st.stop()
+		if want := 20; len(list) != want && pattern != "%path-%s-%f" || pattern == "%path-%s-%f" && len(list) != 200 {
+			t.Errorf("%s: %d segments", pattern, len(list))
+		}
+		units := 0
+		for _, g := range list {
+			m := parseFile(t, g.Name)
+			units += len(m.tracks[1].pts)
+			if d := m.prft[0].ntp.Sub(g.Start); d < -time.Microsecond || d > time.Second+time.Microsecond {
+				t.Errorf("%s begins %v after its name", g.Name, d)
+			}
+		}
+		if units != 1000 || st.sink.State.Stats().DroppedParts != 0 {
+			t.Errorf("%s: %d units, %+v", pattern, units, st.sink.State.Stats())
+		}
+	}
+}
+
+// Pictures that are decoded behind the key frame that a segment begins with, and shown before
+// it, are in the segment, at their times.
+func TestTransportStreamsKeepPicturesOfOpenGroups(t *testing.T) {
+	t.Parallel()
+	st := newStudio(t, Sink{Format: MPEGTS, SegmentDuration: 2 * time.Second}, []media.Track{{Codec: &media.MPEG1Video{}}})
+	var want []int64
+	for n := range int64(60) {
+		key := n%12 == 0
+		shown := n + 2 // a picture that is a reference is decoded two pictures early
+		if n%3 != 0 {
+			shown = n - 1
+		}
+		frame := []byte{0, 0, 1, 0, 0, 8 << 2, 0xff, 0xf8, byte(n)}
+		if key {
+			frame = append([]byte{0, 0, 1, 0xb8, 0, 8, 0, 0}, frame...)
+		}
+		if want = append(want, shown*9000); n == 1 || n == 2 {
+			want = want[:len(want)-1] // they are shown before the first key frame
+		}
+		st.write(0, &media.Unit{PTS: shown * 9000, Payload: [][]byte{frame}})
+	}
+	list := st.stop()
+	if len(list) != 3 {
+		t.Fatalf("%d segments", len(list))
+	}
+	var got []int64
+	for i, g := range list {
+		b, err := os.ReadFile(g.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pts []int64
+		d := mpegtsbridge.NewDemuxer(mpegtsbridge.DemuxerOptions{Tracks: func([]media.Track) (func(int, *media.Unit), error) {
+			return func(_ int, u *media.Unit) { pts = append(pts, u.PTS) }, nil
+		}})
+		if _, err := d.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(pts) == 0 {
+			t.Fatalf("segment %d has no pictures", i)
+		}
+		begin := media.Ticks(g.Start.Sub(epoch), 90000) - pts[0]
+		for _, v := range pts {
+			got = append(got, v+begin)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("pictures at %v, want %v", got, want)
+	}
+}
+
+// A camera that sends a picture every half minute, and its sound.
+func TestFewPictures(t *testing.T) {
+	t.Parallel()
+	for _, f := range []Format{FMP4, MPEGTS} {
+		tracks := []media.Track{{Codec: &media.H264{}}, {Codec: &media.MPEG4Audio{Config: aacConfig()}}}
+		st := newStudio(t, Sink{Format: f, SegmentDuration: 4 * time.Minute}, tracks)
+		const pictures = 2*gop + 4
+		a := 0
+		for n := range pictures {
+			u := picture(n, 100)
+			u.PTS = int64(n) * 30 * 90000
+			for ; a*aacTicks <= n*30*48000; a += 50 { // packets are lost
+				st.write(1, sound(a))
+			}
+			st.write(0, u)
+		}
+		list := st.stop()
+		if len(list) != 3 { // each begins with a key frame
+			t.Errorf("%s: %d segments", f, len(list))
+		}
+		if f == MPEGTS {
+			continue
+		}
+		seen := 0
+		for i, g := range list {
+			m := parseFile(t, g.Name)
+			video := m.tracks[1]
+			seen += len(video.pts)
+			if !video.sync[0] {
+				t.Error("a segment does not begin with a key frame")
+			}
+			for k := 1; k < len(video.pts); k++ {
+				if d := video.time(video.pts[k] - video.pts[k-1]); d != 30*time.Second {
+					t.Errorf("segment %d: picture %d is %v after the one before", i, k, d)
+				}
+			}
+			if d := video.time(video.end - video.dts[len(video.dts)-1]); d != 30*time.Second {
+				t.Errorf("segment %d: the last picture lasts %v", i, d)
+			}
+		}
+		if seen != pictures {
+			t.Errorf("%d pictures", seen)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -73,6 +74,28 @@ func TestFind(t *testing.T) {
 	}
 	if err := Delete(t.Context(), nil, p, "cam", at(20)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the second deletion: %v", err)
+	}
+}
+
+// A pattern that leads nowhere does not hide the recordings of the others.
+func TestPathsWhereOnePatternFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good := mustPattern(t, filepath.Join(dir, "%path", "%s"), FMP4)
+	writeFile(t, Local{}, good.Name("a", time.Unix(1, 0)), "")
+	file := filepath.Join(dir, "file")
+	writeFile(t, Local{}, file, "")
+	bad := mustPattern(t, filepath.Join(file, "%path", "%s"), FMP4)
+	if paths, err := Paths(t.Context(), nil, []Pattern{bad, good}); err != nil || !slices.Equal(paths, []string{"a"}) {
+		t.Errorf("paths %v, %v", paths, err)
+	}
+	if paths, err := Paths(t.Context(), nil, []Pattern{bad}); err == nil {
+		t.Errorf("the only one: paths %v", paths)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if paths, err := Paths(ctx, nil, []Pattern{good}); err == nil {
+		t.Errorf("nobody waits: paths %v", paths)
 	}
 }
 

@@ -63,14 +63,22 @@ func (t *transport) changed() bool {
 	return false
 }
 
-func (t *transport) begin(_ int, at time.Duration) time.Duration {
-	// it worked in newTransport, and codecs keep their types
-	t.mux, _ = mpegtsbridge.NewMuxer(mpegtsbridge.MuxerOptions{Tracks: t.tracks})
-	t.base = at
-	for i := range t.tracks {
-		t.codecs[i], t.started[i] = t.tracks[i].Codec, false
+func (t *transport) begin(track int, at time.Duration) time.Duration {
+	// A muxer that goes on knows when pictures are decoded that are shown before the key
+	// frame; it writes tables in front of that. In front of sound it does not.
+	if t.mux == nil || t.changed() || t.tracks[track].Codec.Kind() != media.Video {
+		// it worked in newTransport, and codecs keep their types
+		t.mux, _ = mpegtsbridge.NewMuxer(mpegtsbridge.MuxerOptions{Tracks: t.tracks})
+		for i := range t.tracks {
+			t.codecs[i] = t.tracks[i].Codec
+		}
 	}
-	t.first = slices.Clone(t.codecs)
+	t.base = at
+	t.first = t.first[:0]
+	for i := range t.tracks {
+		t.started[i] = false
+		t.first = append(t.first, t.tracks[i].Codec)
+	}
 	return at
 }
 
@@ -120,7 +128,7 @@ func (t *transport) part(time.Time, bool) (chunks []chunk, end time.Duration) {
 	return chunks, end
 }
 
-// jump does nothing: samples have no durations.
-func (t *transport) jump(int) {}
+// jump begins anew: samples have no durations, but pictures an order.
+func (t *transport) jump(int) { t.mux = nil }
 
-func (t *transport) drop() { t.buf = t.buf[:0] }
+func (t *transport) drop() { t.buf, t.mux = t.buf[:0], nil }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
+
+	"github.com/org/mtx/router/media"
 )
 
 // withEdits is a file of two tracks, of video with key frames every second and of audio,
@@ -113,6 +115,31 @@ func TestEdits(t *testing.T) {
 				t.Errorf("period %v, want %v", s.period, ca.period)
 			}
 		})
+	}
+}
+
+// A file that was cut in the order of decoding: the next round begins after the last picture.
+func TestPeriodCoversTheLastPicture(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		shown []int64 // in the order of decoding, in pictures
+		want  int64
+	}{
+		"in order":       {[]int64{0, 1, 2, 3}, 4},
+		"whole":          {[]int64{2, 5, 3, 4}, 4},
+		"without two":    {[]int64{2, 5, 3, 4, 8}, 7},
+		"far beyond":     {[]int64{0, 1, 2, 1000}, 4},
+		"without a list": {[]int64{0, 3, 1, 2, 6}, 7},
+	} {
+		l := loader{scale: 25, codec: &media.H264{}}
+		var list []timed
+		for i, n := range c.shown {
+			list = append(list, timed{dts: int64(i), pts: n, duration: 1, key: i == 0})
+		}
+		s, err := l.place(list, nil)
+		if want := time.Duration(c.want) * 40 * time.Millisecond; err != nil || s.end-s.begin != want {
+			t.Errorf("%s: %v to %v, %v, want %v", name, s.begin, s.end, err, want)
+		}
 	}
 }
 

@@ -124,12 +124,18 @@ func (l *loader) place(list []timed, e *editList) (span, error) {
 		begin = min(begin, s.pts)
 	}
 	begin -= origin
-	var length int64
+	var length, last int64
 	for _, s := range list {
 		l.samples = append(l.samples, sample{ticks(begin + s.dts - list[0].dts), ticks(s.pts - origin), s.payload})
 		length += s.duration
+		last = max(last, s.pts+s.duration-origin)
 	}
 	end := begin + length
+	// a file that was cut between pictures that are not in the order of decoding lacks some in
+	// front of the last one
+	if last > end && last-end <= length {
+		end = last
+	}
 	if e != nil && audio {
 		end = min(end, e.end-origin)
 	}
